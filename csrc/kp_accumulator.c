@@ -1,0 +1,289 @@
+#include "kp_accumulator.h"
+
+#include "kp_murmur2.h"
+
+size_t kp_record_limit(const kp_core *core) {
+    return kp_min_size(core->config.max_request_size, core->config.buffer_memory);
+}
+
+/* --- partition choice --- */
+
+static uint64_t next_random(kp_topic *topic) { /* xorshift64: spread, not secrecy */
+    uint64_t x = topic->random;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    topic->random = x;
+    return x;
+}
+
+static bool has_leader(const kp_partition *p) {
+    return atomic_load_explicit((atomic_int *)(uintptr_t)&p->leader, memory_order_relaxed) >= 0;
+}
+
+/* One with a leader if there is any (KIP-480), otherwise any. */
+static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table) {
+    int32_t available = 0;
+    for (int32_t i = 0; i < table->count; i++) {
+        available += has_leader(table->items[i]) ? 1 : 0;
+    }
+    const int32_t among = available > 0 ? available : table->count;
+    int32_t skip = (int32_t)(next_random(topic) % (uint64_t)among);
+    for (int32_t i = 0; i < table->count; i++) {
+        if ((available == 0 || has_leader(table->items[i])) && skip-- == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* KIP-794: another partition once batch.size bytes went to this one. `full` is the partition to leave. */
+static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, int32_t full) {
+    kp_mutex_lock(&topic->lock);
+    int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
+    if (sticky == full || sticky >= table->count) {
+        sticky = pick_sticky(topic, table);
+        atomic_store_explicit(&topic->sticky_bytes, 0, memory_order_relaxed);
+        atomic_store_explicit(&topic->sticky, sticky, memory_order_relaxed);
+    }
+    kp_mutex_unlock(&topic->lock);
+    return sticky;
+}
+
+static int32_t sticky_partition(kp_topic *topic, const kp_partition_table *table) {
+    const int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
+    const int64_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
+    if (kp_likely(sticky >= 0 && sticky < table->count && bytes < (int64_t)topic->core->config.batch_size)) {
+        return sticky;
+    }
+    return switch_sticky(topic, table, sticky);
+}
+
+static kp_status choose_partition(kp_topic *topic, const kp_record *r, int32_t wanted, kp_partition **out,
+                                  bool *is_sticky) {
+    kp_partition_table *table = kp_topic_table(topic);
+    if (table == NULL || table->count == 0 || wanted >= table->count) {
+        return KP_AGAIN;
+    }
+    int32_t index = wanted;
+    *is_sticky = false;
+    if (index < 0 && r->key_len >= 0 && !topic->core->config.ignore_keys) {
+        index = kp_murmur2_partition(r->key, (size_t)r->key_len, table->count);
+    } else if (index < 0) {
+        index = sticky_partition(topic, table);
+        *is_sticky = true;
+    }
+    *out = table->items[index];
+    return KP_OK;
+}
+
+/* --- news for the pump --- */
+
+static void mark_dirty(kp_core *core, kp_partition *p) {
+    if (atomic_exchange(&p->is_dirty, true)) {
+        return;
+    }
+    kp_partition *head = atomic_load_explicit(&core->dirty, memory_order_relaxed);
+    do {
+        p->dirty_next = head;
+    } while (!atomic_compare_exchange_weak(&core->dirty, &head, p));
+}
+
+kp_partition *kp_accumulator_take_dirty(kp_core *core) { return atomic_exchange(&core->dirty, NULL); }
+
+/* PUMP contract 15: only an append that is due before the pump's next waking wakes it. */
+static void wake_if_due(kp_core *core, int64_t due_ns) {
+    if (due_ns < atomic_load(&core->sleeps_until)) {
+        kp_core_wake_pump(core);
+    }
+}
+
+/* --- batches, under the partition's lock --- */
+
+static void push_sealed_locked(kp_partition *p) {
+    kp_batch *b = p->open;
+    kp_batch *head = atomic_load_explicit(&p->sealed, memory_order_relaxed);
+    do {
+        b->sealed_next = head;
+    } while (!atomic_compare_exchange_weak(&p->sealed, &head, b));
+    p->open = NULL;
+    atomic_store(&p->open_since, 0);
+}
+
+static kp_status open_batch_locked(kp_core *core, kp_partition *p, size_t bound, const kp_append_options *o,
+                                   int64_t now) {
+    kp_chunk chunk = {0};
+    const size_t size = KP_BATCH_HEADER + bound;
+    if (o->spare != NULL && o->spare->size >= size) {
+        chunk = *o->spare;
+        *o->spare = (kp_chunk){0};
+    } else {
+        const kp_status status = kp_pool_take(&core->pool, size, &chunk);
+        if (status != KP_OK) {
+            return status == KP_AGAIN ? KP_FULL : status;
+        }
+    }
+    kp_result *result = kp_result_new(core, p);
+    kp_batch *b = result == NULL ? NULL : kp_batch_new(result, chunk, now);
+    if (b == NULL) {
+        kp_result_release(result);
+        kp_pool_give(&core->pool, &chunk);
+        return KP_ERR_NOMEM;
+    }
+    b->id = atomic_fetch_add_explicit(&core->next_batch_id, 1, memory_order_relaxed);
+    b->flush_gen = kp_flush_enter(core);
+    p->open = b;
+    return KP_OK;
+}
+
+static kp_status listen_locked(kp_batch *b, const kp_append_options *o) {
+    if (o->listener == NULL) {
+        return KP_OK;
+    }
+    kp_listener l = *o->listener;
+    l.index = b->count;
+    return kp_result_add_listener(b->result, &l);
+}
+
+static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_options *o, kp_place *place) {
+    place->partition = p->index;
+    place->index = b->count - 1;
+    place->result = NULL;
+    if (o->want_result) {
+        if (p->index >= o->n_held || o->held[p->index] != b->result) {
+            kp_result_retain(b->result);
+        }
+        kp_result_watch(b->result);
+        place->result = b->result;
+    }
+}
+
+/* What the pump should know after the append: KP_NEVER for nothing, 0 for at once. */
+typedef struct append_news {
+    int64_t due_ns;
+} append_news;
+
+static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *r, size_t bound,
+                               const kp_append_options *o, kp_place *place, append_news *news) {
+    if (kp_unlikely(kp_core_life(core) != KP_OPEN)) {
+        return KP_ERR_CLOSED;
+    }
+    /* The listener goes in first: if it can't be stored, no record may be left behind. */
+    if (p->open != NULL) {
+        kp_status status = listen_locked(p->open, o);
+        if (status == KP_OK) {
+            status = kp_batch_append(p->open, r);
+            if (kp_likely(status == KP_OK)) {
+                tell_place_locked(p->open, p, o, place);
+                return KP_OK;
+            }
+            p->open->result->n_listeners -= o->listener != NULL ? 1 : 0;
+        }
+        if (status != KP_FULL) {
+            return status;
+        }
+        push_sealed_locked(p);
+        mark_dirty(core, p);
+        news->due_ns = 0;
+    }
+    const int64_t now = kp_clock_ns();
+    kp_status status = open_batch_locked(core, p, bound, o, now);
+    if (status != KP_OK) {
+        return status;
+    }
+    status = listen_locked(p->open, o);
+    if (status == KP_OK) {
+        status = kp_batch_append(p->open, r);
+    }
+    if (status != KP_OK) { /* no memory for the listener: an empty batch must not be seen */
+        kp_batch *b = p->open;
+        p->open = NULL;
+        kp_flush_leave(core, b->flush_gen);
+        kp_batch_free(b, &core->pool);
+        return status;
+    }
+    tell_place_locked(p->open, p, o, place);
+    atomic_store(&p->open_since, now);
+    mark_dirty(core, p);
+    news->due_ns = kp_min_i64(news->due_ns, atomic_load(&core->urgent) > 0 ? 0 : now + core->config.linger_ns);
+    return KP_OK;
+}
+
+/* The pump found the lock taken when linger was over: the appender that held it seals in its place. */
+static void seal_if_wanted(kp_core *core, kp_partition *p) {
+    if (kp_likely(!atomic_load(&p->seal_wanted))) {
+        return;
+    }
+    kp_mutex_lock(&p->lock);
+    const bool seals = atomic_exchange(&p->seal_wanted, false) && p->open != NULL;
+    if (seals) {
+        push_sealed_locked(p);
+        mark_dirty(core, p);
+    }
+    kp_mutex_unlock(&p->lock);
+    if (seals) {
+        wake_if_due(core, 0);
+    }
+}
+
+kp_status kp_append(kp_topic *topic, const kp_record *r, const kp_append_options *o, kp_place *place,
+                    size_t *needed) {
+    kp_core *core = topic->core;
+    size_t bound;
+    kp_status status = kp_record_size_bound(r, &bound);
+    if (kp_unlikely(status != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core))) {
+        return KP_ERR_TOO_LARGE;
+    }
+    kp_partition *p = NULL;
+    bool is_sticky = false;
+    status = choose_partition(topic, r, o->partition, &p, &is_sticky);
+    if (status != KP_OK) {
+        return status;
+    }
+    append_news news = {.due_ns = KP_NEVER};
+    kp_mutex_lock(&p->lock);
+    status = append_locked(core, p, r, bound, o, place, &news);
+    kp_mutex_unlock(&p->lock);
+    seal_if_wanted(core, p);
+    if (news.due_ns != KP_NEVER) {
+        wake_if_due(core, news.due_ns);
+    }
+    if (status == KP_OK && is_sticky) {
+        atomic_fetch_add_explicit(&topic->sticky_bytes, (long long)bound, memory_order_relaxed);
+    }
+    *needed = KP_BATCH_HEADER + bound;
+    return status;
+}
+
+/* --- the pump's side --- */
+
+bool kp_accumulator_collect(kp_partition *p) {
+    kp_batch *newest = atomic_exchange(&p->sealed, NULL);
+    if (newest == NULL) {
+        return false;
+    }
+    kp_link *at = p->queue.head.prev;
+    for (kp_batch *b = newest; b != NULL; b = b->sealed_next) {
+        kp_list_insert_after(at, &b->link); /* each older one goes in front of the newer ones */
+    }
+    return true;
+}
+
+kp_status kp_accumulator_seal_open(kp_partition *p) {
+    if (!kp_mutex_trylock(&p->lock)) {
+        atomic_store(&p->seal_wanted, true);
+        if (!kp_mutex_trylock(&p->lock)) {
+            return KP_AGAIN;
+        }
+    }
+    atomic_store(&p->seal_wanted, false);
+    kp_accumulator_collect(p); /* sealed before this one, since the last look */
+    kp_batch *b = p->open;
+    if (b != NULL) {
+        p->open = NULL;
+        atomic_store(&p->open_since, 0);
+        kp_list_push_back(&p->queue, &b->link);
+    }
+    kp_mutex_unlock(&p->lock);
+    return KP_OK;
+}

@@ -1,0 +1,41 @@
+/* Purpose: the app's side: a record into the open batch of its partition; partition choice; sealing; wake-ups.
+ * Thread:  any number of app threads; kp_accumulator_collect is the pump's.
+ * Locks:   the partition's, for O(record); inside it the pool's. The topic's, to pick another sticky partition.
+ * Frees:   batches belong to the accumulator until the pump collects them. */
+#ifndef KP_ACCUMULATOR_H
+#define KP_ACCUMULATOR_H
+
+#include "kp_core.h"
+
+/* Where a record went: result (when asked for) and the record's place in it. */
+typedef struct kp_place {
+    kp_result *result;
+    int32_t partition;
+    int32_t index;
+} kp_place;
+
+typedef struct kp_append_options {
+    int32_t partition; /* -1: by key or sticky */
+    bool want_result;  /* retains the result, unless it is the one held for its partition, and counts a watcher */
+    kp_result *const *held; /* by partition, n_held of them: results that the caller has a reference to */
+    int32_t n_held;
+    const kp_listener *listener; /* a callback: index is filled in; NULL for none */
+    kp_chunk *spare;             /* memory from a wait for the pool, consumed or left; NULL for none */
+} kp_append_options;
+
+/* KP_OK; KP_AGAIN: no (such) partition is known; KP_FULL: the pool is exhausted, wait for *needed bytes;
+ * KP_ERR_TOO_LARGE, KP_ERR_NOMEM, KP_ERR_CLOSED (see core->life). On anything but KP_OK nothing was taken. */
+kp_status kp_append(kp_topic *topic, const kp_record *record, const kp_append_options *options, kp_place *place,
+                    size_t *needed);
+
+/* The most bytes that a record may have: min(max.request.size, buffer.memory). */
+size_t kp_record_limit(const kp_core *core);
+
+/* Pump: moves what is sealed to the end of p->queue; true if there was any. */
+bool kp_accumulator_collect(kp_partition *p);
+/* Pump: takes the open batch too. KP_AGAIN: an appender holds the lock and has been asked to seal. */
+kp_status kp_accumulator_seal_open(kp_partition *p);
+/* Pump: the chain of partitions with news since the last call. */
+kp_partition *kp_accumulator_take_dirty(kp_core *core);
+
+#endif

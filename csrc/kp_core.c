@@ -1,0 +1,560 @@
+#include "kp_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static kp_status copy_config(kp_core *core, const kp_config *config) {
+    core->config = *config;
+    core->config.client_id = kp_strdup(config->client_id, strlen(config->client_id));
+    return core->config.client_id == NULL ? KP_ERR_NOMEM : KP_OK;
+}
+
+kp_core *kp_core_new(const kp_config *config, kp_handle pump_wake, kp_handle event_wake) {
+    kp_core *core = calloc(1, sizeof *core);
+    if (core == NULL) {
+        return NULL;
+    }
+    if (copy_config(core, config) != KP_OK ||
+        kp_pool_init(&core->pool, kp_max_size(config->batch_size, KP_BATCH_HEADER + 1), config->buffer_memory) != KP_OK) {
+        free(core);
+        return NULL;
+    }
+    atomic_init(&core->refs, 1);
+    atomic_init(&core->next_batch_id, 1);
+    core->wake = pump_wake;
+    core->event_wake = event_wake;
+    core->finished_tail = &core->finished;
+    kp_mutex_init(&core->topics_lock);
+    kp_mutex_init(&core->wait_lock);
+    kp_cond_init(&core->result_cond);
+    kp_cond_init(&core->flush_cond);
+    kp_cond_init(&core->topic_cond);
+    kp_cond_init(&core->finished_cond);
+    kp_queue_init(&core->events);
+    kp_queue_init(&core->commands);
+    return core;
+}
+
+static void free_topic(kp_topic *t) {
+    kp_partition_table *table = kp_topic_table(t);
+    for (int32_t i = 0; table != NULL && i < table->count; i++) {
+        kp_mutex_destroy(&table->items[i]->lock);
+        free(table->items[i]);
+    }
+    while (table != NULL) {
+        kp_partition_table *older = table->retired;
+        free(table);
+        table = older;
+    }
+    kp_mutex_destroy(&t->lock);
+    free(t->error_message);
+    free(t->name);
+    free(t);
+}
+
+static void free_core(kp_core *core) {
+    for (kp_topic *t = atomic_load(&core->topics), *next; t != NULL; t = next) {
+        next = t->next;
+        free_topic(t);
+    }
+    kp_queue_free(&core->events);
+    kp_queue_free(&core->commands);
+    kp_pool_free(&core->pool);
+    kp_mutex_destroy(&core->topics_lock);
+    kp_mutex_destroy(&core->wait_lock);
+    kp_cond_destroy(&core->result_cond);
+    kp_cond_destroy(&core->flush_cond);
+    kp_cond_destroy(&core->topic_cond);
+    kp_cond_destroy(&core->finished_cond);
+    free(core->fatal.message);
+    free((char *)(uintptr_t)core->config.client_id);
+    free(core);
+}
+
+void kp_core_retain(kp_core *core) { atomic_fetch_add_explicit(&core->refs, 1, memory_order_relaxed); }
+
+void kp_core_release(kp_core *core) {
+    if (atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) == 1) {
+        free_core(core);
+    }
+}
+
+/* --- topics --- */
+
+static kp_topic *find_topic(kp_core *core, const char *name, size_t len) {
+    for (kp_topic *t = atomic_load_explicit(&core->topics, memory_order_acquire); t != NULL; t = t->next) {
+        if (t->name_len == len && memcmp(t->name, name, len) == 0) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static kp_topic *new_topic(kp_core *core, const char *name, size_t len) {
+    kp_topic *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        return NULL;
+    }
+    t->name = kp_strdup(name, len);
+    if (t->name == NULL) {
+        free(t);
+        return NULL;
+    }
+    t->core = core;
+    t->name_len = len;
+    t->random = (uint64_t)kp_clock_ns() ^ (uint64_t)(uintptr_t)t ^ 0x9e3779b97f4a7c15u;
+    atomic_init(&t->sticky, -1);
+    kp_mutex_init(&t->lock);
+    return t;
+}
+
+kp_topic *kp_core_topic(kp_core *core, const char *name, size_t len) {
+    kp_topic *t = find_topic(core, name, len);
+    if (t != NULL) {
+        return t;
+    }
+    kp_mutex_lock(&core->topics_lock);
+    t = find_topic(core, name, len);
+    if (t == NULL) {
+        t = new_topic(core, name, len);
+        if (t != NULL) {
+            t->next = atomic_load(&core->topics);
+            atomic_store_explicit(&core->topics, t, memory_order_release);
+        }
+    }
+    kp_mutex_unlock(&core->topics_lock);
+    return t;
+}
+
+static kp_partition *new_partition(kp_topic *topic, int32_t index) {
+    kp_partition *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return NULL;
+    }
+    p->topic = topic;
+    p->index = index;
+    kp_mutex_init(&p->lock);
+    atomic_init(&p->leader, -1);
+    kp_list_init(&p->queue);
+    kp_list_init(&p->sent);
+    p->leader_epoch = -1;
+    p->producer_id = -1;
+    p->producer_epoch = -1;
+    p->last_acked = -1;
+    return p;
+}
+
+kp_status kp_topic_grow(kp_topic *topic, int32_t count) {
+    kp_partition_table *old = kp_topic_table(topic);
+    const int32_t have = old == NULL ? 0 : old->count;
+    if (count <= have) {
+        return KP_OK;
+    }
+    kp_partition_table *table = malloc(sizeof *table + (size_t)count * sizeof table->items[0]);
+    if (table == NULL) {
+        return KP_ERR_NOMEM;
+    }
+    table->retired = old;
+    for (table->count = 0; table->count < count; table->count++) {
+        const int32_t i = table->count;
+        table->items[i] = i < have ? old->items[i] : new_partition(topic, i);
+        if (table->items[i] == NULL) {
+            break;
+        }
+    }
+    if (table->count <= have) {
+        free(table);
+        return KP_ERR_NOMEM;
+    }
+    const kp_status status = table->count == count ? KP_OK : KP_ERR_NOMEM;
+    atomic_store_explicit(&topic->table, table, memory_order_release);
+    return status;
+}
+
+kp_status kp_topic_wait(kp_topic *topic, int32_t partition, uint64_t error_gen, int64_t slice_deadline_ns) {
+    kp_core *core = topic->core;
+    kp_status status = KP_AGAIN;
+    bool in_time = true;
+    kp_mutex_lock(&core->wait_lock);
+    while (status == KP_AGAIN && in_time) {
+        const kp_partition_table *table = kp_topic_table(topic);
+        if (table != NULL && partition < table->count) {
+            status = KP_OK;
+        } else if (topic->error_gen != error_gen) {
+            status = KP_ERR_IO;
+        } else if (kp_core_life(core) != KP_OPEN) {
+            status = KP_ERR_CLOSED;
+        } else {
+            in_time = kp_cond_wait_until(&core->topic_cond, &core->wait_lock, slice_deadline_ns);
+        }
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    return status;
+}
+
+uint64_t kp_topic_want(kp_topic *topic, int32_t partitions) {
+    kp_core *core = topic->core;
+    kp_mutex_lock(&core->wait_lock);
+    const uint64_t error_gen = topic->error_gen;
+    if (atomic_load(&topic->wanted) < partitions) {
+        atomic_store(&topic->wanted, partitions);
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    kp_msg *m = kp_msg_new(KP_EV_TOPIC_WANTED);
+    if (m != NULL) { /* without memory for it, the wait ends in its timeout */
+        m->topic = topic;
+        m->count = partitions;
+        kp_core_post(core, m);
+    }
+    return error_gen;
+}
+
+int32_t kp_topic_error(kp_topic *topic, char **message) {
+    kp_mutex_lock(&topic->core->wait_lock);
+    const int32_t code = topic->error;
+    *message = topic->error_message == NULL ? NULL : kp_strdup(topic->error_message, strlen(topic->error_message));
+    kp_mutex_unlock(&topic->core->wait_lock);
+    return code;
+}
+
+/* --- life --- */
+
+/* Each lock is passed once: whoever comes after sees `life`. */
+static void settle_appends(kp_core *core) {
+    for (kp_topic *t = atomic_load(&core->topics); t != NULL; t = t->next) {
+        const kp_partition_table *table = kp_topic_table(t);
+        for (int32_t i = 0; table != NULL && i < table->count; i++) {
+            kp_mutex_lock(&table->items[i]->lock);
+            kp_mutex_unlock(&table->items[i]->lock);
+        }
+    }
+}
+
+void kp_core_close_appends(kp_core *core) {
+    int open = KP_OPEN;
+    kp_mutex_lock(&core->wait_lock);
+    atomic_compare_exchange_strong(&core->life, &open, KP_CLOSING);
+    kp_cond_broadcast(&core->topic_cond);
+    kp_mutex_unlock(&core->wait_lock);
+    kp_pool_close(&core->pool);
+    settle_appends(core);
+}
+
+void kp_core_abandon(kp_core *core) { atomic_store(&core->life, KP_FORKED); }
+
+/* --- wake-ups and queues --- */
+
+void kp_core_wake_pump(kp_core *core) {
+    /* Only the one who finds the pump asleep writes: one wake-up, however many appenders. */
+    if (atomic_exchange(&core->sleeps_until, 0) != 0) {
+        KP_COUNT(core, pump_wakes, 1);
+        kp_wake_signal(core->wake);
+    }
+}
+
+void kp_core_hurry(kp_core *core) {
+    atomic_fetch_add(&core->urgent_gen, 1);
+    kp_core_wake_pump(core);
+}
+
+void kp_core_post(kp_core *core, kp_msg *event) {
+    if (kp_queue_put(&core->events, event)) {
+        kp_wake_signal(core->event_wake);
+    }
+}
+
+void kp_core_command(kp_core *core, kp_msg *command) {
+    kp_queue_put(&core->commands, command);
+    kp_core_wake_pump(core);
+}
+
+/* --- flush --- */
+
+uint32_t kp_flush_enter(kp_core *core) {
+    for (;;) {
+        const uint32_t gen = atomic_load(&core->flush_gen);
+        atomic_fetch_add(&core->pending[gen % KP_FLUSH_GENS], 1);
+        if (kp_likely(atomic_load(&core->flush_gen) == gen)) {
+            return gen;
+        }
+        kp_flush_leave(core, gen); /* a flush began in between: this batch belongs to the next one */
+    }
+}
+
+void kp_flush_leave(kp_core *core, uint32_t gen) {
+    if (atomic_fetch_sub(&core->pending[gen % KP_FLUSH_GENS], 1) == 1 && atomic_load(&core->urgent) > 0) {
+        kp_mutex_lock(&core->wait_lock);
+        kp_cond_broadcast(&core->flush_cond);
+        kp_mutex_unlock(&core->wait_lock);
+    }
+}
+
+static void advance_oldest_locked(kp_core *core) {
+    const uint32_t newest = atomic_load(&core->flush_gen);
+    while (core->oldest_gen != newest && atomic_load(&core->pending[core->oldest_gen % KP_FLUSH_GENS]) == 0) {
+        core->oldest_gen++;
+    }
+}
+
+uint32_t kp_flush_begin(kp_core *core) {
+    atomic_fetch_add(&core->urgent, 1);
+    kp_mutex_lock(&core->wait_lock);
+    advance_oldest_locked(core);
+    uint32_t ticket = atomic_load(&core->flush_gen);
+    /* With every counter in use this flush also waits for what is appended until one is free. */
+    if (ticket + 1 - core->oldest_gen < KP_FLUSH_GENS) {
+        atomic_fetch_add(&core->flush_gen, 1);
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    kp_core_hurry(core);
+    return ticket;
+}
+
+static bool flush_is_done_locked(kp_core *core, uint32_t ticket) {
+    for (uint32_t gen = core->oldest_gen; (int32_t)(ticket - gen) >= 0; gen++) {
+        if (atomic_load(&core->pending[gen % KP_FLUSH_GENS]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+kp_status kp_flush_wait(kp_core *core, uint32_t ticket, int64_t slice_deadline_ns) {
+    bool in_time = true;
+    kp_mutex_lock(&core->wait_lock);
+    bool done = flush_is_done_locked(core, ticket);
+    while (!done && in_time) {
+        in_time = kp_cond_wait_until(&core->flush_cond, &core->wait_lock, slice_deadline_ns);
+        done = flush_is_done_locked(core, ticket);
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    return done ? KP_OK : KP_AGAIN;
+}
+
+void kp_flush_end(kp_core *core) { atomic_fetch_sub(&core->urgent, 1); }
+
+/* --- results --- */
+
+kp_status kp_result_wait(kp_core *core, kp_result *r, int32_t index, int64_t slice_deadline_ns) {
+    int32_t at = index;
+    if (kp_result_state(kp_result_resolve(r, &at)) != KP_PENDING) {
+        return KP_OK;
+    }
+    atomic_fetch_add(&core->result_waiters, 1);
+    kp_mutex_lock(&core->wait_lock);
+    bool in_time = true;
+    kp_status status = KP_AGAIN;
+    while (status == KP_AGAIN && in_time) {
+        at = index;
+        if (kp_result_state(kp_result_resolve(r, &at)) != KP_PENDING) {
+            status = KP_OK;
+        } else {
+            in_time = kp_cond_wait_until(&core->result_cond, &core->wait_lock, slice_deadline_ns);
+        }
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    atomic_fetch_sub(&core->result_waiters, 1);
+    return status;
+}
+
+kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
+    kp_listener moved = *l;
+    /* Counts as a waiter, so that a publisher who saw no listener looks again under the lock. */
+    atomic_fetch_add(&core->result_waiters, 1);
+    kp_mutex_lock(&core->wait_lock);
+    r = kp_result_resolve(r, &moved.index);
+    const bool is_pending = kp_result_state(r) == KP_PENDING;
+    const kp_status status = is_pending ? kp_result_add_listener(r, &moved) : KP_FULL;
+    kp_mutex_unlock(&core->wait_lock);
+    atomic_fetch_sub(&core->result_waiters, 1);
+    return status;
+}
+
+void kp_result_watch(kp_result *r) { atomic_fetch_add_explicit(&r->watched, 1, memory_order_relaxed); }
+
+static void count_unobserved_locked(kp_core *core, kp_result *r, int64_t n) {
+    kp_partition *p = r->partition;
+    p->unobserved += n;
+    core->unobserved += n;
+    if (p->first_unobserved == NULL) {
+        kp_result_retain(r);
+        p->first_unobserved = r;
+    }
+}
+
+/* A child's share of watchers is an estimate (nobody knows which record a future was for): never below zero. */
+static unsigned drop_watcher(kp_result *r) {
+    unsigned before = atomic_load(&r->watched);
+    while ((before & ~(unsigned)KP_WATCHED_FAILED) != 0 &&
+           !atomic_compare_exchange_weak(&r->watched, &before, before - 1)) {
+    }
+    return before;
+}
+
+void kp_result_unwatch(kp_result *r, int32_t index) {
+    int32_t at = index;
+    kp_result *now = kp_result_resolve(r, &at);
+    const unsigned before = drop_watcher(now);
+    if ((before & KP_WATCHED_FAILED) == 0) {
+        return; /* not failed so far: counted with the rest of the batch if it does */
+    }
+    if (now->record_errors != NULL && kp_result_record_error(now, at) == NULL) {
+        return;
+    }
+    kp_mutex_lock(&now->core->wait_lock);
+    count_unobserved_locked(now->core, now, 1);
+    kp_mutex_unlock(&now->core->wait_lock);
+}
+
+void kp_result_unwatch_run(kp_result *r, int32_t first, int32_t n) {
+    for (int32_t i = 0; i < n && kp_result_state(r) != KP_DELIVERED; i++) {
+        kp_result_unwatch(r, first + i);
+    }
+}
+
+static void count_failures_locked(kp_core *core, kp_result *r) {
+    const unsigned watched = atomic_fetch_or(&r->watched, KP_WATCHED_FAILED);
+    const int64_t failed = r->record_errors != NULL ? r->n_record_errors : r->count;
+    const int64_t heard = (int64_t)watched + r->n_listeners;
+    if (failed > heard) {
+        count_unobserved_locked(core, r, failed - heard);
+    }
+}
+
+static void hand_on_locked(kp_core *core, kp_result *r) {
+    kp_result_retain(r);
+    r->next = NULL;
+    *core->finished_tail = r;
+    core->finished_tail = &r->next;
+    core->finished_put++;
+    kp_cond_broadcast(&core->finished_cond);
+}
+
+void kp_core_publish(kp_core *core, kp_result *r, kp_state state) {
+    /* On success with nobody near, no lock is taken: the store and the counter of waiters pair with a waiter's
+     * own counter and check, both sequentially consistent. */
+    if (state == KP_DELIVERED && r->n_listeners == 0) {
+        atomic_store(&r->state, state);
+        if (atomic_load(&core->result_waiters) == 0) {
+            return;
+        }
+    }
+    kp_mutex_lock(&core->wait_lock);
+    if (state == KP_FAILED) {
+        count_failures_locked(core, r);
+    }
+    atomic_store(&r->state, state);
+    if (r->n_listeners > 0) {
+        hand_on_locked(core, r);
+    }
+    kp_cond_broadcast(&core->result_cond);
+    kp_mutex_unlock(&core->wait_lock);
+}
+
+/* Listeners follow their record; futures find their child by resolving. */
+void kp_core_publish_split(kp_core *core, kp_result *parent) {
+    kp_mutex_lock(&core->wait_lock);
+    unsigned watched = atomic_load(&parent->watched);
+    for (int32_t i = 0, first = 0; i < parent->n_children; i++) {
+        kp_result *child = parent->children[i];
+        const unsigned share = kp_min_size(watched, (size_t)child->count);
+        atomic_store(&child->watched, share);
+        for (int32_t k = 0; k < parent->n_listeners; k++) {
+            kp_listener l = parent->listeners[k];
+            l.index -= first;
+            if (l.index >= 0 && l.index < child->count) {
+                (void)kp_result_add_listener(child, &l);
+            }
+        }
+        first += child->count;
+    }
+    parent->n_listeners = 0;
+    atomic_store(&parent->state, KP_SPLIT_UP);
+    kp_cond_broadcast(&core->result_cond);
+    kp_mutex_unlock(&core->wait_lock);
+}
+
+static int32_t list_unobserved_locked(kp_core *core, kp_unobserved *out) {
+    int32_t n = 0;
+    for (kp_topic *t = atomic_load(&core->topics); t != NULL; t = t->next) {
+        const kp_partition_table *table = kp_topic_table(t);
+        for (int32_t i = 0; table != NULL && i < table->count; i++) {
+            kp_partition *p = table->items[i];
+            if (p->unobserved > 0 && out != NULL) {
+                out[n] = (kp_unobserved){.partition = p, .count = p->unobserved, .first = p->first_unobserved};
+                p->unobserved = 0;
+                p->first_unobserved = NULL;
+                n++;
+            } else if (p->unobserved > 0) {
+                n++;
+            }
+        }
+    }
+    return n;
+}
+
+kp_status kp_core_take_unobserved(kp_core *core, kp_unobserved **out, int32_t *n) {
+    kp_status status = KP_OK;
+    *out = NULL;
+    *n = 0;
+    kp_mutex_lock(&core->wait_lock);
+    if (core->unobserved > 0) {
+        const int32_t count = list_unobserved_locked(core, NULL);
+        *out = malloc((size_t)count * sizeof **out);
+        status = *out == NULL ? KP_ERR_NOMEM : KP_OK;
+    }
+    if (*out != NULL) {
+        *n = list_unobserved_locked(core, *out);
+        core->unobserved = 0;
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    return status;
+}
+
+/* --- delivery thread --- */
+
+kp_result *kp_core_take_finished(kp_core *core, int64_t slice_deadline_ns, bool *stopped) {
+    bool in_time = true;
+    kp_mutex_lock(&core->wait_lock);
+    while (core->finished == NULL && !core->delivery_stops && in_time) {
+        in_time = kp_cond_wait_until(&core->finished_cond, &core->wait_lock, slice_deadline_ns);
+    }
+    kp_result *list = core->finished;
+    core->finished = NULL;
+    core->finished_tail = &core->finished;
+    *stopped = list == NULL && core->delivery_stops;
+    kp_mutex_unlock(&core->wait_lock);
+    return list;
+}
+
+void kp_core_finished_done(kp_core *core, uint64_t n) {
+    kp_mutex_lock(&core->wait_lock);
+    core->finished_done += n;
+    kp_cond_broadcast(&core->flush_cond);
+    kp_mutex_unlock(&core->wait_lock);
+}
+
+uint64_t kp_core_finished_ticket(kp_core *core) {
+    kp_mutex_lock(&core->wait_lock);
+    const uint64_t ticket = core->finished_put;
+    kp_mutex_unlock(&core->wait_lock);
+    return ticket;
+}
+
+kp_status kp_core_wait_delivered(kp_core *core, uint64_t ticket, int64_t slice_deadline_ns) {
+    bool in_time = true;
+    kp_mutex_lock(&core->wait_lock);
+    while (core->finished_done < ticket && in_time) {
+        in_time = kp_cond_wait_until(&core->flush_cond, &core->wait_lock, slice_deadline_ns);
+    }
+    const bool done = core->finished_done >= ticket;
+    kp_mutex_unlock(&core->wait_lock);
+    return done ? KP_OK : KP_AGAIN;
+}
+
+void kp_core_stop_delivery(kp_core *core) {
+    kp_mutex_lock(&core->wait_lock);
+    core->delivery_stops = true;
+    kp_cond_broadcast(&core->finished_cond);
+    kp_mutex_unlock(&core->wait_lock);
+}

@@ -1,0 +1,106 @@
+/* Purpose: the thread that does everything that goes well: drains, compresses, frames, sends, receives, completes.
+ *          It never takes the GIL. What is not plain success becomes an event for the control thread.
+ * Thread:  everything here is the pump's own, but for new/start/join/free, which are the owner's.
+ * Locks:   as kp_core.h; none is held over compression or I/O.
+ * Frees:   kp_pump_free, after join. Adopted handles are closed by the pump. */
+#ifndef KP_PUMP_H
+#define KP_PUMP_H
+
+#include "kp_accumulator.h"
+#include "kp_core.h"
+#include "kp_produce.h"
+
+/* The network as the pump sees it; tests put a script here. */
+typedef struct kp_io {
+    void *arg;
+    int64_t (*sendv)(void *arg, kp_handle h, const kp_iov *iov, int count);
+    int64_t (*recv)(void *arg, kp_handle h, uint8_t *buf, size_t len);
+    void (*close)(void *arg, kp_handle h);
+} kp_io;
+
+typedef struct kp_node {
+    int32_t id;
+    struct kp_conn *conn; /* the one that new requests go to */
+    kp_list ready;        /* partitions with something to send */
+    int64_t throttled_until;
+    bool wanted_told; /* CONN_WANTED is a level: told once until the connection is there or lost again */
+} kp_node;
+
+typedef struct kp_conn {
+    kp_link link;
+    kp_node *node;
+    kp_handle handle;
+    int32_t gen;
+    int16_t version;
+    bool is_draining; /* takes no new request; closes when the last is answered */
+    bool is_readable, is_blocked; /* set by run: bytes wait; the socket's buffer was full */
+    kp_list requests; /* in flight, oldest first */
+    int n_requests;
+    int32_t next_correlation;
+    uint8_t *rx;
+    size_t rx_len, rx_cap;
+    int64_t active_at;
+} kp_conn;
+
+typedef struct kp_pump {
+    kp_core *core;
+    kp_io io;
+    kp_codec_ctx *codec;
+    kp_list conns;
+    kp_node **nodes;
+    int n_nodes, cap_nodes;
+    kp_heap timers;
+    size_t n_partitions;
+    int64_t now;
+    int64_t producer_id;
+    int16_t producer_epoch;
+    unsigned urgent_seen; /* flushes and memory waits whose start has been noticed */
+    bool is_stopped;
+    bool has_more; /* the step left work that needs no waiting */
+    kp_handle wake_read;
+    kp_thread thread;
+    bool is_running;
+} kp_pump;
+
+kp_status kp_pump_new(kp_core *core, const kp_io *io, kp_handle wake_read, kp_pump **out);
+void kp_pump_free(kp_pump *pump);
+
+/* One round: commands, receive, expire, drain. No waiting, no clock. Returns when to come again (KP_NEVER). */
+int64_t kp_pump_step(kp_pump *pump, int64_t now);
+
+kp_status kp_pump_start(kp_pump *pump); /* a thread that steps and polls until STOP */
+void kp_pump_join(kp_pump *pump);
+extern const kp_io kp_pump_sockets;
+
+/* Parts of a step, each in its own file. */
+void kp_pump_apply(kp_pump *pump, kp_msg *command); /* kp_command.c */
+
+kp_node *kp_pump_node(kp_pump *pump, int32_t id, bool make); /* NULL: unknown, or no memory */
+void kp_pump_fatal(kp_pump *pump, const char *cause);
+void kp_pump_fail_all(kp_pump *pump, const kp_failure *failure);
+
+/* kp_conn.c */
+kp_status kp_conn_adopt(kp_pump *pump, kp_node *node, kp_handle handle, int32_t gen, int16_t version);
+void kp_conn_close(kp_pump *pump, kp_conn *conn, kp_close_cause cause);
+void kp_conn_receive(kp_pump *pump, kp_conn *conn);
+void kp_conn_drain(kp_pump *pump, kp_conn *conn); /* builds and sends at most one request */
+void kp_conn_check_deadlines(kp_pump *pump, kp_conn *conn);
+int64_t kp_conn_deadline(const kp_pump *pump, const kp_conn *conn);
+bool kp_conn_wants_write(const kp_conn *conn);
+
+/* kp_partition.c */
+void kp_partition_refresh(kp_pump *pump, kp_partition *p); /* ready list, timer, levels: call after any change */
+void kp_partition_tick(kp_pump *pump, kp_partition *p);    /* its timer is due */
+kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn); /* NULL: may not send now */
+void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn);
+void kp_partition_answered(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn, const kp_answer *answer,
+                           const kp_answers *all);
+void kp_partition_lost(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn, bool maybe);
+void kp_partition_set_leader(kp_pump *pump, kp_partition *p, kp_leader leader);
+void kp_partition_verdict(kp_pump *pump, kp_partition *p, kp_msg *verdict);
+void kp_partition_resume(kp_pump *pump, kp_partition *p, const kp_msg *resume);
+void kp_partition_fail_unsent(kp_pump *pump, kp_partition *p, const kp_failure *failure);
+void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failure *failure);
+void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p);
+
+#endif

@@ -1,0 +1,1 @@
+"""The Cython binding over csrc: accumulator, pump, results. Knows errors and types, and never calls up."""

@@ -1,0 +1,38 @@
+from kproducer._core.csrc cimport (
+    int32_t,
+    int64_t,
+    kp_append_options,
+    kp_place,
+    kp_record,
+    kp_status,
+    kp_topic,
+)
+from kproducer._core.pump cimport Pump
+
+cdef class TopicHandle:
+    cdef kp_topic *topic
+    cdef str name
+
+cdef class RecordAppender:
+    cdef Pump _pump
+    cdef dict _handles
+    cdef str _last_name
+    cdef TopicHandle _last_handle
+    cdef object _prepare
+    cdef object _explain_topic
+    cdef object _explain_buffer
+    cdef object _checked_callback
+    cdef int64_t _max_block_ns
+    cdef bint _is_ready
+    cdef TopicHandle handle(self, topic)
+    cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                    kp_append_options *options, kp_place *place, kp_record *record) except -1
+    cdef int append_bytes(self, TopicHandle handle, value, key, headers, kp_append_options *options,
+                          kp_place *place, kp_record *record) except -1
+    cdef int listen_and_append(self, TopicHandle handle, on_delivery, kp_append_options *options,
+                               kp_place *place, kp_record *record) except -1
+    cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
+                            kp_record *record) except -1
+    cdef int wait_for_topic(self, TopicHandle handle, int32_t partition, int64_t deadline) except -1
+    cdef int wait_for_memory(self, TopicHandle handle, kp_append_options *options, kp_place *place,
+                             kp_record *record, size_t needed, int64_t deadline) except -1

@@ -1,0 +1,438 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_CheckExact
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from kproducer._core.completion cimport RecordFuture, SendManyResult
+from kproducer._core.csrc cimport (
+    KP_AGAIN,
+    KP_ERR_CLOSED,
+    KP_ERR_IO,
+    KP_ERR_TOO_LARGE,
+    KP_FULL,
+    KP_OK,
+    KP_OPEN,
+    kp_append,
+    kp_append_options,
+    kp_chunk,
+    kp_clock_ns,
+    kp_core,
+    kp_core_hurry,
+    kp_core_life,
+    kp_listener,
+    kp_place,
+    kp_pool_give,
+    kp_pool_wait,
+    kp_pool_wait_begin,
+    kp_pool_wait_end,
+    kp_pool_waiter,
+    kp_record,
+    kp_record_limit,
+    kp_status,
+    kp_topic,
+    kp_topic_table,
+    kp_topic_wait,
+    kp_topic_want,
+    kp_varint_put32,
+    kp_varint_size32,
+    kp_wall_ms,
+)
+from kproducer._core.pump cimport Pump
+from kproducer._core.status cimport check, raise_life, topic_failure
+
+import inspect
+import re
+
+from kproducer.errors import (
+    BufferExhaustedError,
+    InvalidTopicError,
+    KafkaTimeoutError,
+    RecordTooLargeError,
+)
+from kproducer.types import ProducerRecord
+
+cdef int64_t SLICE_NS = 100 * 1000000
+cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+cdef class TopicHandle:
+    """A checked topic name and its place in the core; made once for each topic."""
+
+
+cdef TopicHandle make_handle(Pump pump, name):
+    if not isinstance(name, str):
+        raise TypeError(f"topic must be str, not {type(name).__name__}")
+    if not TOPIC_NAME.fullmatch(name) or name in (".", ".."):
+        raise InvalidTopicError(
+            f"topic {name[:260]!r}: must be 1 to 249 characters of a-z A-Z 0-9 . _ - and not . or ..")
+    cdef TopicHandle handle = <TopicHandle>TopicHandle.__new__(TopicHandle)
+    handle.topic = pump.topic_named(str(name))
+    handle.name = str(name)
+    return handle
+
+
+# --- headers: rare, so plain ---
+
+cdef bytes header_field(data):
+    """Varint length and bytes; null is length -1."""
+    cdef uint8_t head[5]
+    cdef int32_t n = -1 if data is None else <int32_t>len(data)
+    cdef uint8_t *end = kp_varint_put32(head, n)
+    prefix = PyBytes_FromStringAndSize(<const char *>head, end - head)
+    return prefix if data is None else prefix + data
+
+
+cdef bytes header_value(key, value):
+    if value is None or type(value) is bytes:
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"header {key!r}: value must be bytes or None, not {type(value).__name__}")
+
+
+cdef bytes encode_headers(headers):
+    """The headers of a record as they stand on the wire. (key, value) pairs in order, or a dict."""
+    cdef list parts = []
+    cdef uint8_t head[5]
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    if isinstance(pairs, (str, bytes)):
+        raise TypeError(f"headers must be (key, value) pairs, not {type(headers).__name__}")
+    n = 0
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"header {n}: must be a (str, bytes | None) pair, not {type(pair).__name__}")
+        key, value = pair
+        if not isinstance(key, str):
+            raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
+        parts.append(header_field(key.encode("utf-8")))
+        parts.append(header_field(header_value(key, value)))
+        n += 1
+    end = kp_varint_put32(head, n)
+    parts.insert(0, PyBytes_FromStringAndSize(<const char *>head, end - head))
+    return b"".join(parts)
+
+
+# --- scalars ---
+
+cdef int64_t timestamp_of(value) except -1:
+    if value is None:
+        return kp_wall_ms()
+    if not PyLong_CheckExact(value) and (isinstance(value, (bool, float)) or not hasattr(value, "__index__")):
+        raise TypeError(f"timestamp_ms must be int milliseconds since the epoch, not {type(value).__name__}")
+    if not 0 <= value <= 0x7FFFFFFFFFFFFFFF:
+        raise ValueError(f"timestamp_ms={value}: must be from 0 to 2**63-1")
+    return <int64_t>value
+
+
+cdef int32_t partition_of(value) except -2:
+    if value is None:
+        return -1
+    if not PyLong_CheckExact(value) and (isinstance(value, (bool, float)) or not hasattr(value, "__index__")):
+        raise TypeError(f"partition must be int or None, not {type(value).__name__}")
+    if not 0 <= value <= 0x7FFFFFFE:
+        raise ValueError(f"partition={value}: must be from 0 to 2**31-2, or None")
+    return <int32_t>value
+
+
+cdef int check_callback(fn) except -1:
+    if not callable(fn):
+        raise TypeError(f"on_delivery must be callable, not {type(fn).__name__}")
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError("on_delivery must be a plain function: it runs on the delivery thread, which awaits nothing")
+    return 0
+
+
+cdef object bytes_wanted(str what, value):
+    return TypeError(f"{what} must be bytes-like or None, not {type(value).__name__}; "
+                     f"give {what}_serializer for other types")
+
+
+# --- the appender ---
+
+cdef class RecordAppender:
+    """The sending half of KafkaProducer; the rest is plain Python on top of it."""
+
+    def __cinit__(self):
+        self._handles = {}
+
+    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer):
+        """Wire the appender once, at construction.
+
+        prepare: None, or (topic, value, key, headers, partition) -> (value, key, partition) when there is a
+        serializer or a partitioner: the path is chosen here, not per record.
+        explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
+        """
+        self._pump = pump
+        self._max_block_ns = <int64_t>max_block_ms * 1000000
+        self._prepare = prepare
+        self._explain_topic = explain_topic
+        self._explain_buffer = explain_buffer
+        self._is_ready = True
+
+    cdef TopicHandle handle(self, topic):
+        if topic is self._last_name and self._last_handle is not None:
+            return self._last_handle
+        found = self._handles.get(topic) if type(topic) is str else None
+        if found is None:
+            found = make_handle(self._pump, topic)
+            self._handles[found.name] = found
+        self._last_handle = found
+        self._last_name = found.name
+        return found
+
+    def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None):
+        """Append a record and return the RecordFuture of its outcome. See KafkaProducer."""
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        cdef RecordFuture future
+        if type(topic) is ProducerRecord:
+            topic, value, key, headers, partition, timestamp_ms = topic
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
+        future = <RecordFuture>RecordFuture.__new__(RecordFuture)
+        future.pump = self._pump
+        future.result_ = place.result
+        future.index = place.index
+        future.key_size = <int32_t>record.key_len
+        future.value_size = <int32_t>record.value_len
+        future.timestamp_ms = record.timestamp_ms
+        return future
+
+    def produce(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
+                on_delivery=None):
+        """Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer."""
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        if type(topic) is ProducerRecord:
+            topic, value, key, headers, partition, timestamp_ms = topic
+        memset(&options, 0, sizeof(options))
+        self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
+
+    def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
+        """Append many records and return one SendManyResult. See KafkaProducer."""
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
+        cdef bint has_keys = keys is not None
+        result.pump = self._pump
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        key_iterator = iter(keys) if has_keys else None
+        key = None
+        try:
+            for value in values:
+                if has_keys:
+                    key = next(key_iterator, has_keys)
+                    if key is True:
+                        raise ValueError("keys has fewer items than values")
+                options.held = result.held
+                options.n_held = result.n_held
+                self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
+                result.note(place.result, place.partition, place.index)
+                result.count += 1
+            if has_keys and next(key_iterator, has_keys) is not True:
+                raise ValueError("keys has more items than values")
+        except (TypeError, ValueError) as error:
+            error.add_note(f"the {result.count} records before it were accepted")
+            raise
+        return result
+
+    cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                    kp_append_options *options, kp_place *place, kp_record *record) except -1:
+        if not self._is_ready:
+            raise_uninitialised()
+        if kp_core_life(self._pump.core) != KP_OPEN:
+            raise_life(self._pump.core)
+        if self._prepare is not None:
+            value, key, partition = self._prepare(topic, value, key, headers, partition)
+        cdef TopicHandle handle = self.handle(topic)
+        options.partition = -1 if partition is None else partition_of(partition)
+        record.timestamp_ms = kp_wall_ms() if timestamp_ms is None else timestamp_of(timestamp_ms)
+        record.headers = NULL
+        record.headers_len = 0
+        if headers:
+            encoded = encode_headers(headers)
+            record.headers = <const uint8_t *>PyBytes_AS_STRING(encoded)
+            record.headers_len = PyBytes_GET_SIZE(encoded)
+        return self.append_bytes(handle, value, key, on_delivery, options, place, record)
+
+    cdef int append_bytes(self, TopicHandle handle, value, key, on_delivery, kp_append_options *options,
+                          kp_place *place, kp_record *record) except -1:
+        """Key and value as bytes: exact bytes are borrowed, other buffers are held for the append."""
+        cdef Py_buffer key_view
+        cdef Py_buffer value_view
+        cdef bint has_key_view = False
+        cdef bint has_value_view = False
+        try:
+            if type(key) is bytes:
+                record.key = <const uint8_t *>PyBytes_AS_STRING(key)
+                record.key_len = PyBytes_GET_SIZE(key)
+            elif key is None:
+                record.key = NULL
+                record.key_len = -1
+            else:
+                borrow("key", key, &key_view, &record.key, &record.key_len)
+                has_key_view = True
+            if type(value) is bytes:
+                record.value = <const uint8_t *>PyBytes_AS_STRING(value)
+                record.value_len = PyBytes_GET_SIZE(value)
+            elif value is None:
+                record.value = NULL
+                record.value_len = -1
+            else:
+                borrow("value", value, &value_view, &record.value, &record.value_len)
+                has_value_view = True
+            if on_delivery is None:
+                return self.append_or_wait(handle, options, place, record)
+            return self.listen_and_append(handle, on_delivery, options, place, record)
+        finally:
+            if has_key_view:
+                PyBuffer_Release(&key_view)
+            if has_value_view:
+                PyBuffer_Release(&value_view)
+
+    cdef int listen_and_append(self, TopicHandle handle, on_delivery, kp_append_options *options,
+                               kp_place *place, kp_record *record) except -1:
+        cdef kp_listener listener
+        if on_delivery is not self._checked_callback:
+            check_callback(on_delivery)
+            self._checked_callback = on_delivery
+        if not self._pump.has_listeners:
+            self._pump.first_listener()
+        listener.object = <void *>on_delivery
+        listener.key_size = <int32_t>record.key_len
+        listener.value_size = <int32_t>record.value_len
+        listener.timestamp_ms = record.timestamp_ms
+        options.listener = &listener
+        Py_INCREF(on_delivery)  # the delivery thread's, once the record is in
+        try:
+            return self.append_or_wait(handle, options, place, record)
+        except BaseException:
+            Py_DECREF(on_delivery)
+            raise
+
+    cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
+                            kp_record *record) except -1:
+        cdef size_t needed = 0
+        cdef int64_t deadline
+        cdef kp_status status = kp_append(handle.topic, record, options, place, &needed)
+        if status == KP_OK:
+            return 0
+        deadline = kp_clock_ns() + self._max_block_ns
+        while status != KP_OK:
+            if status == KP_AGAIN:
+                self.wait_for_topic(handle, max(0, options.partition), deadline)
+                status = kp_append(handle.topic, record, options, place, &needed)
+            elif status == KP_FULL:
+                self.wait_for_memory(handle, options, place, record, needed, deadline)
+                status = KP_OK
+            elif status == KP_ERR_CLOSED:
+                raise_life(self._pump.core)
+            elif status == KP_ERR_TOO_LARGE:
+                raise too_large(self._pump, handle, record)
+            else:
+                check(status)
+        return 0
+
+    cdef int wait_for_topic(self, TopicHandle handle, int32_t partition, int64_t deadline) except -1:
+        cdef kp_status status = KP_AGAIN
+        cdef uint64_t error_gen
+        cdef int64_t slice_end
+        self._pump.refuse_own_threads("send() to a topic without metadata")
+        error_gen = kp_topic_want(handle.topic, partition + 1)
+        while status == KP_AGAIN:
+            slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
+            with nogil:
+                status = kp_topic_wait(handle.topic, partition, error_gen, slice_end)
+            if status == KP_AGAIN:
+                PyErr_CheckSignals()
+                if kp_clock_ns() >= deadline:
+                    raise self._topic_timeout(handle, partition)
+        if status == KP_ERR_IO:
+            raise topic_failure(handle.topic, handle.name)
+        if status == KP_ERR_CLOSED:
+            raise_life(self._pump.core)
+        return 0
+
+    def _topic_timeout(self, TopicHandle handle, partition):
+        table = kp_topic_table(handle.topic)
+        known = 0 if table is NULL else table.count
+        what = "has no metadata" if known == 0 else f"has {known} partitions, so no partition {partition},"
+        cause = self._explain_topic(handle.name)
+        because = "" if cause is None else f": {cause}"
+        error = KafkaTimeoutError(f"topic {handle.name!r} {what} after max.block.ms={self._max_block_ns // 1000000}"
+                                  f"{because}", topic=handle.name, persisted="no")
+        error.__cause__ = cause if isinstance(cause, BaseException) else None
+        return error
+
+    cdef int wait_for_memory(self, TopicHandle handle, kp_append_options *options, kp_place *place,
+                             kp_record *record, size_t needed, int64_t deadline) except -1:
+        """Wait for buffer.memory in order of arrival, then append with what was granted."""
+        cdef kp_pool_waiter waiter
+        cdef kp_status status = KP_AGAIN
+        cdef int64_t slice_end
+        cdef bint timed_out = False
+        cdef kp_core *core = self._pump.core
+        kp_pool_wait_begin(&core.pool, &waiter, needed)
+        try:
+            kp_core_hurry(core)
+            while status == KP_AGAIN and not timed_out:
+                slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
+                with nogil:
+                    status = kp_pool_wait(&core.pool, &waiter, slice_end)
+                if status == KP_AGAIN:
+                    PyErr_CheckSignals()
+                    timed_out = kp_clock_ns() >= deadline
+            if status == KP_OK:
+                options.spare = &waiter.granted
+                status = kp_append(handle.topic, record, options, place, &needed)
+        finally:
+            options.spare = NULL
+            kp_pool_wait_end(&core.pool, &waiter, timed_out)
+            kp_pool_give(&core.pool, &waiter.granted)
+        if timed_out:
+            raise self._buffer_timeout(handle, needed)
+        if status == KP_ERR_CLOSED:
+            raise_life(self._pump.core)
+        check(status)
+        return 0
+
+    def _buffer_timeout(self, TopicHandle handle, needed):
+        return BufferExhaustedError(
+            f"{needed} bytes for topic {handle.name!r} did not get free in max.block.ms="
+            f"{self._max_block_ns // 1000000}; buffer.memory={self._pump.core.pool.limit}. {self._explain_buffer()}",
+            topic=handle.name, persisted="no")
+
+
+cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:
+    if isinstance(value, str):
+        raise bytes_wanted(what, value)
+    try:
+        PyObject_GetBuffer(value, view, PyBUF_SIMPLE)
+    except TypeError:
+        raise bytes_wanted(what, value) from None
+    data[0] = <const uint8_t *>view.buf
+    n[0] = view.len
+    return 0
+
+
+cdef object too_large(Pump pump, TopicHandle handle, const kp_record *record):
+    size = max(0, record.key_len) + max(0, record.value_len) + record.headers_len
+    return RecordTooLargeError(
+        f"record of {size} bytes (key, value, headers) for topic {handle.name!r}: with the batch's overhead of "
+        f"about 100 bytes it exceeds min(max.request.size, buffer.memory)={kp_record_limit(pump.core)}",
+        topic=handle.name, persisted="no")
+
+
+cdef int raise_uninitialised() except -1:
+    raise RuntimeError("KafkaProducer.__init__ was not called, or failed")

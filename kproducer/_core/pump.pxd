@@ -1,0 +1,17 @@
+from kproducer._core.csrc cimport int64_t, kp_core, kp_msg, kp_pump, kp_topic
+
+cdef class Pump:
+    cdef kp_core *core
+    cdef kp_pump *pump
+    cdef object _wake_read, _wake_write, _event_read, _event_write
+    cdef object _codec_source
+    cdef object __weakref__
+    cdef readonly unsigned long delivery_thread
+    cdef readonly unsigned long control_thread
+    cdef readonly bint has_listeners
+    cdef object _start_delivery
+    cdef bint is_forked(self) noexcept
+    cdef kp_topic *topic_named(self, str name) except NULL
+    cdef int command(self, kp_msg *m) except -1
+    cdef int first_listener(self) except -1
+    cdef int refuse_own_threads(self, str verb) except -1

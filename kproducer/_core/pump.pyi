@@ -1,0 +1,75 @@
+from collections.abc import Sequence
+
+from kproducer._core.events import Action, Event
+
+class Pump:
+    """The C core: accumulator, pump thread, queues. Commands may come from any thread; they never block.
+
+    Owned by engine.runtime; every other part of _core is given one.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        acks: int,
+        idempotent: bool,
+        retries: int,
+        max_in_flight: int,
+        batch_size: int,
+        linger_ms: int,
+        buffer_memory: int,
+        max_request_size: int,
+        request_timeout_ms: int,
+        delivery_timeout_ms: int,
+        connections_max_idle_ms: int,
+        compression: str,
+        compression_level: int,
+        ignore_keys: bool,
+        max_response_bytes: int = ...,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def event_fileno(self) -> int:
+        """A descriptor that polls readable while events wait; take_events() empties it."""
+    def take_events(self) -> list[Event]: ...
+    def adopt(self, node: int, conn_gen: int, fd: int, produce_version: int) -> None:
+        """Give a detached, non-blocking, authenticated socket to the pump, which owns it from now on."""
+    def drop(self, node: int, conn_gen: int, drain: bool) -> None: ...
+    def topic(self, topic: str, topic_id: bytes | None, leaders: Sequence[tuple[int, int]]) -> None:
+        """Publish the partitions of a topic: (leader node or -1, leader epoch) each, in order of partition."""
+    def topic_error(self, topic: str, code: int, message: str | None) -> None:
+        """Wake those who wait for this topic with an error (not remembered: the next send() asks again)."""
+    def fail_partition(self, topic: str, partition: int, code: int, message: str | None) -> None:
+        """Fail the batches that were never sent; partition -1 is every partition of the topic."""
+    def verdict(
+        self,
+        topic: str,
+        partition: int,
+        batch_id: int,
+        action: Action,
+        *,
+        code: int = 0,
+        message: str | None = None,
+        persisted: int = 0,
+        record_errors: Sequence[tuple[int, int, str | None]] = (),
+    ) -> None:
+        """Settle or mark a refused batch. `persisted` is 0 no, 1 maybe, 2 yes.
+
+        FAIL with `record_errors` ((batch index, code, message), ...) fails those records and sends the rest of the
+        batch again when the batch was never `maybe`; it then needs resume(new_epoch=True) when sequenced.
+        """
+    def resume(self, topic: str, partition: int, hold_gen: int, delay_ms: int, new_epoch: bool) -> None:
+        """End the hold. `new_epoch` restarts the partition under the newest PRODUCER_ID once nothing is in flight."""
+    def producer_id(self, producer_id: int, epoch: int) -> None: ...
+    def fail_all(self, code: int, message: str, fatal: bool) -> None:
+        """Settle everything with this error; when fatal, every later append raises it too."""
+    def stop(self) -> None:
+        """Fail what is left, close the connections, end the thread; Stopped is the last event."""
+    def join(self, timeout_ms: int) -> bool: ...
+    def abandon(self) -> None:
+        """After fork, in the child: no lock is taken, nothing is freed, every later call raises ForkError."""
+    def source_of_codec(self) -> str: ...
+    def counters(self) -> dict[str, int]:
+        """Snapshot of the C counters, without a lock."""
+    def histogram(self, name: str) -> list[tuple[int, int]]:
+        """(upper bound in microseconds, count) of 'queue', 'request' or 'delivery' time."""

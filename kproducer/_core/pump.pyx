@@ -1,0 +1,522 @@
+# cython: language_level=3, freethreading_compatible=True
+"""Starts and stops the pump; commands in, events out (PUMP contract, last section)."""
+import socket
+import threading
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from kproducer._core.csrc cimport (
+    KP_CMD_ADOPT,
+    KP_CMD_DROP,
+    KP_CMD_FAIL_ALL,
+    KP_CMD_FAIL_PARTITION,
+    KP_CMD_PRODUCER_ID,
+    KP_CMD_RESUME,
+    KP_CMD_STOP,
+    KP_CMD_TOPIC,
+    KP_CMD_TOPIC_ERROR,
+    KP_CMD_VERDICT,
+    KP_CODEC_LEVEL_DEFAULT,
+    KP_COUNTER_COUNT,
+    KP_EV_BATCH_REFUSED,
+    KP_EV_CONN_CLOSED,
+    KP_EV_CONN_WANTED,
+    KP_EV_EXPIRED,
+    KP_EV_METADATA_STALE,
+    KP_EV_PARTITION_QUIET,
+    KP_EV_PUMP_FATAL,
+    KP_EV_STOPPED,
+    KP_EV_THROTTLED,
+    KP_EV_TOPIC_WANTED,
+    KP_FORKED,
+    KP_HIST_BUCKETS,
+    KP_NEVER,
+    KP_OK,
+    kp_action,
+    kp_clock_ns,
+    kp_codec_lib,
+    kp_codec_lib_builtin,
+    kp_codec_lib_resolve,
+    kp_config,
+    kp_core_abandon,
+    kp_core_close_appends,
+    kp_core_command,
+    kp_core_finished_ticket,
+    kp_core_life,
+    kp_core_new,
+    kp_core_release,
+    kp_core_stop_delivery,
+    kp_core_take_unobserved,
+    kp_core_topic,
+    kp_core_wait_delivered,
+    kp_counter_get,
+    kp_counter_name,
+    kp_flush_begin,
+    kp_flush_end,
+    kp_flush_wait,
+    kp_hist,
+    kp_hist_bucket_limit_us,
+    kp_leader,
+    kp_msg,
+    kp_msg_free,
+    kp_msg_new,
+    kp_msg_type,
+    kp_pool_available,
+    kp_pump_free,
+    kp_pump_join,
+    kp_pump_new,
+    kp_pump_sockets,
+    kp_pump_start,
+    kp_queue_take_all,
+    kp_record_error,
+    kp_result_release,
+    kp_status,
+    kp_strdup,
+    kp_topic,
+    kp_unobserved,
+)
+from kproducer._core.status cimport check, failure_of, raise_life, text_or_none
+
+from kproducer._core import events as ev
+from kproducer._core.codecs import resolve_codec
+from kproducer.errors import IllegalStateError, UnobservedDeliveryError
+
+cdef int64_t MS = 1000000
+cdef int64_t SLICE_NS = 100 * MS  # Ctrl-C is looked at between slices
+cdef dict CODEC_IDS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+cdef dict HISTOGRAMS = {"queue": 0, "request": 1, "delivery": 2}
+
+
+cdef void *resolve_symbol(void *arg, const char *symbol) noexcept with gil:
+    address = (<object>arg).get(symbol.decode(), 0)
+    return <void *><uintptr_t>address
+
+
+cdef object fill_codec(str name, kp_codec_lib *out):
+    codec = CODEC_IDS[name]
+    has_builtin = kp_codec_lib_builtin(codec, out) == KP_OK
+    source = resolve_codec(name, has_builtin)
+    if not has_builtin:
+        symbols = source.symbols
+        check(kp_codec_lib_resolve(codec, resolve_symbol, <void *>symbols, out))
+    return source
+
+
+cdef char *copied(str text) except? NULL:
+    if text is None:
+        return NULL
+    data = text.encode("utf-8", "replace")
+    return kp_strdup(<const char *>data, len(data))
+
+
+cdef kp_msg *new_command(kp_msg_type kind) except NULL:
+    cdef kp_msg *m = kp_msg_new(kind)
+    if m is NULL:
+        raise MemoryError
+    return m
+
+
+cdef str topic_name(kp_topic *topic):
+    return topic.name[:topic.name_len].decode()
+
+
+cdef object record_errors_of(const kp_msg *m):
+    return tuple([(m.record_errors[i].index, text_or_none(m.record_errors[i].message))
+                  for i in range(m.n_record_errors)])
+
+
+cdef object hint_of(const kp_msg *m):
+    if m.hint.node < 0:
+        return None
+    return ev.LeaderHint(m.hint.node, m.hint.epoch, text_or_none(m.hint_host), m.hint_port)
+
+
+cdef object event_of(const kp_msg *m):
+    kind = m.type
+    if kind == KP_EV_CONN_WANTED:
+        return ev.ConnWanted(m.node)
+    if kind == KP_EV_CONN_CLOSED:
+        return ev.ConnClosed(m.node, m.conn_gen, ev.CloseCause(m.code), m.count)
+    if kind == KP_EV_BATCH_REFUSED:
+        return ev.BatchRefused(
+            topic_name(m.topic), m.partition, m.hold_gen, m.batch_id, m.code, text_or_none(m.message),
+            record_errors_of(m), bool(m.flag_a), bool(m.flag_b), m.attempts, m.records, m.offset, m.node,
+            m.producer_id, m.producer_epoch, hint_of(m))
+    if kind == KP_EV_PARTITION_QUIET:
+        return ev.PartitionQuiet(topic_name(m.topic), m.partition, m.hold_gen, m.offset, bool(m.flag_a),
+                                 m.producer_id, m.producer_epoch)
+    if kind == KP_EV_EXPIRED:
+        return ev.Expired(topic_name(m.topic), m.partition, m.hold_gen, m.count, bool(m.flag_a))
+    if kind == KP_EV_METADATA_STALE:
+        return ev.MetadataStale(topic_name(m.topic))
+    if kind == KP_EV_TOPIC_WANTED:
+        return ev.TopicWanted(topic_name(m.topic), m.count)
+    if kind == KP_EV_THROTTLED:
+        return ev.Throttled(m.node, m.count)
+    if kind == KP_EV_STOPPED:
+        return ev.Stopped(m.count)
+    if kind == KP_EV_PUMP_FATAL:
+        return ev.PumpFatal(text_or_none(m.message) or "unknown")
+    raise SystemError(f"event of unknown type {kind}")
+
+
+cdef class Pump:
+    """The C core of one producer: accumulator, pump thread, queues."""
+
+    def __cinit__(self):
+        self.core = NULL
+        self.pump = NULL
+
+    def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
+                 linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
+                 connections_max_idle_ms, str compression, compression_level, bint ignore_keys,
+                 max_response_bytes=16 * 1024 * 1024):
+        cdef kp_config config
+        name = client_id.encode()
+        config.client_id = name
+        config.acks = acks
+        config.idempotent = idempotent
+        config.ignore_keys = ignore_keys
+        config.retries = retries
+        config.max_in_flight = max_in_flight
+        config.batch_size = batch_size
+        config.buffer_memory = buffer_memory
+        config.max_request_size = max_request_size
+        config.max_response_bytes = max_response_bytes
+        config.linger_ns = linger_ms * MS
+        config.request_timeout_ns = request_timeout_ms * MS
+        config.delivery_timeout_ns = delivery_timeout_ms * MS
+        config.idle_ns = KP_NEVER if connections_max_idle_ms < 0 else connections_max_idle_ms * MS
+        config.codec = CODEC_IDS[compression]
+        config.codec_level = KP_CODEC_LEVEL_DEFAULT if compression_level is None else compression_level
+        self._codec_source = fill_codec(compression, &config.codec_lib)
+        self._wake_read, self._wake_write = _pair()
+        self._event_read, self._event_write = _pair()
+        self.core = kp_core_new(&config, self._wake_write.fileno(), self._event_write.fileno())
+        if self.core is NULL:
+            raise MemoryError
+        check(kp_pump_new(self.core, &kp_pump_sockets, self._wake_read.fileno(), &self.pump))
+
+    def __dealloc__(self):
+        if self.core is NULL or self.is_forked():
+            return  # after fork nothing of C is touched: it leaks
+        kp_pump_free(self.pump)
+        kp_core_release(self.core)
+
+    cdef bint is_forked(self) noexcept:
+        return kp_core_life(self.core) == KP_FORKED
+
+    cdef int refuse_own_threads(self, str verb) except -1:
+        me = threading.get_ident()
+        if me == self.delivery_thread:
+            raise IllegalStateError(f"{verb} from a delivery callback would wait for itself")
+        if me == self.control_thread:
+            raise IllegalStateError(f"{verb} on the producer's own thread would wait for itself")
+        return 0
+
+    # --- life ---
+
+    def start(self):
+        check(kp_pump_start(self.pump))
+
+    def stop(self):
+        self.command(new_command(KP_CMD_STOP))
+
+    def join(self, timeout_ms):
+        """Wait for the thread's end, which follows Stopped at once; True."""
+        if self.is_forked():
+            return True
+        with nogil:
+            kp_pump_join(self.pump)
+        return True
+
+    def abandon(self):
+        if self.core is not NULL:
+            kp_core_abandon(self.core)
+
+    def close_appends(self):
+        """Refuse later appends with ProducerClosedError; none is under way when this returns."""
+        if self.is_forked():
+            raise_life(self.core)
+        with nogil:
+            kp_core_close_appends(self.core)
+
+    def set_threads(self, control=None, delivery=None):
+        """Tell which threads must not wait inside the API."""
+        if control is not None:
+            self.control_thread = control
+        if delivery is not None:
+            self.delivery_thread = delivery
+
+    def on_first_listener(self, start_delivery):
+        """`start_delivery()` is called once, by the thread that registers the first callback."""
+        self._start_delivery = start_delivery
+
+    cdef int first_listener(self) except -1:
+        self.has_listeners = True
+        start = self._start_delivery
+        self._start_delivery = None
+        if start is not None:
+            start()
+        return 0
+
+    def stop_delivery(self):
+        """Let completion.deliver() return False once its lists are empty."""
+        if not self.is_forked():
+            with nogil:
+                kp_core_stop_delivery(self.core)
+
+    # --- waits ---
+
+    def flush(self, timeout_ms=None):
+        """Wait until all that was appended before has its outcome and its callbacks have run; False: not in time."""
+        cdef int64_t deadline = KP_NEVER if timeout_ms is None else kp_clock_ns() + <int64_t>(timeout_ms * MS)
+        cdef kp_status status
+        cdef int64_t slice_end
+        cdef uint32_t ticket
+        if self.is_forked():
+            raise_life(self.core)
+        self.refuse_own_threads("flush()")
+        with nogil:
+            ticket = kp_flush_begin(self.core)
+        try:
+            while True:
+                slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
+                with nogil:
+                    status = kp_flush_wait(self.core, ticket, slice_end)
+                if status == KP_OK:
+                    break
+                PyErr_CheckSignals()
+                if kp_clock_ns() >= deadline:
+                    return False
+        finally:
+            with nogil:
+                kp_flush_end(self.core)
+        return self._wait_callbacks(deadline)
+
+    def _wait_callbacks(self, int64_t deadline):
+        cdef uint64_t ticket
+        cdef int64_t slice_end
+        cdef kp_status status
+        if not self.has_listeners:
+            return True
+        with nogil:
+            ticket = kp_core_finished_ticket(self.core)
+        while True:
+            slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
+            with nogil:
+                status = kp_core_wait_delivered(self.core, ticket, slice_end)
+            if status == KP_OK:
+                return True
+            PyErr_CheckSignals()
+            if kp_clock_ns() >= deadline:
+                return False
+
+    def raise_unobserved(self):
+        """Raise one UnobservedDeliveryError for the failures that nobody listened to since the last call."""
+        cdef kp_unobserved *list = NULL
+        cdef int32_t n = 0
+        if self.is_forked():
+            return
+        check(kp_core_take_unobserved(self.core, &list, &n))
+        if n == 0:
+            free(list)
+            return
+        by_partition = {}
+        first = None
+        try:
+            for i in range(n):
+                name = topic_name(list[i].partition.topic)
+                by_partition[(name, list[i].partition.index)] = list[i].count
+                if first is None:
+                    first = _first_failure(&list[i])
+        finally:
+            for i in range(n):
+                kp_result_release(list[i].first)
+            free(list)
+        raise UnobservedDeliveryError(count=sum(by_partition.values()), first_error=first, by_partition=by_partition)
+
+    # --- events ---
+
+    def event_fileno(self):
+        return self._event_read.fileno()
+
+    def take_events(self):
+        cdef kp_msg *m
+        cdef kp_msg *next
+        try:
+            while len(self._event_read.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass  # the byte was read with an earlier one
+        taken = []
+        m = kp_queue_take_all(&self.core.events)
+        while m is not NULL:
+            next = m.next
+            taken.append(event_of(m))
+            kp_msg_free(m)
+            m = next
+        return taken
+
+    # --- commands ---
+
+    cdef kp_topic *topic_named(self, str name) except NULL:
+        data = name.encode()
+        cdef kp_topic *topic = kp_core_topic(self.core, data, len(data))
+        if topic is NULL:
+            raise MemoryError
+        return topic
+
+    cdef int command(self, kp_msg *m) except -1:
+        if self.is_forked():
+            raise_life(self.core)
+        kp_core_command(self.core, m)
+        return 0
+
+    def adopt(self, int node, int conn_gen, int fd, int produce_version):
+        cdef kp_msg *m = new_command(KP_CMD_ADOPT)
+        m.node = node
+        m.conn_gen = conn_gen
+        m.handle = fd
+        m.version = produce_version
+        self.command(m)
+
+    def drop(self, int node, int conn_gen, bint drain):
+        cdef kp_msg *m = new_command(KP_CMD_DROP)
+        m.node = node
+        m.conn_gen = conn_gen
+        m.flag_a = drain
+        self.command(m)
+
+    def topic(self, str topic, topic_id, leaders):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_TOPIC)
+        cdef Py_ssize_t i
+        try:
+            m.topic = t
+            m.count = len(leaders)
+            m.leaders = <kp_leader *>malloc(max(1, m.count) * sizeof(kp_leader))
+            if m.leaders is NULL:
+                raise MemoryError
+            for i in range(m.count):
+                m.leaders[i].node, m.leaders[i].epoch = leaders[i]
+            if topic_id is not None:
+                if len(topic_id) != 16:
+                    raise ValueError(f"topic_id of {len(topic_id)} bytes: must be 16")
+                memcpy(&m.id[0], <const char *>(<bytes>topic_id), 16)
+                m.has_id = True
+        except BaseException:
+            kp_msg_free(m)
+            raise
+        self.command(m)
+
+    def topic_error(self, str topic, int code, message):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_TOPIC_ERROR)
+        m.topic = t
+        m.code = code
+        m.message = copied(message)
+        self.command(m)
+
+    def fail_partition(self, str topic, int partition, int code, message):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_FAIL_PARTITION)
+        m.topic = t
+        m.partition = partition
+        m.code = code
+        m.message = copied(message)
+        self.command(m)
+
+    def verdict(self, str topic, int partition, batch_id, action, *, int code=0, message=None, int persisted=0,
+                record_errors=()):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_VERDICT)
+        cdef Py_ssize_t n = len(record_errors)
+        try:
+            m.topic = t
+            m.partition = partition
+            m.batch_id = batch_id
+            m.action = <kp_action><int>int(action)
+            m.code = code
+            m.message = copied(message)
+            m.persisted = persisted
+            if n > 0:
+                m.record_errors = <kp_record_error *>calloc(n, sizeof(kp_record_error))
+                if m.record_errors is NULL:
+                    raise MemoryError
+            for index, own_code, own_message in sorted(record_errors, key=_index_of):
+                m.record_errors[m.n_record_errors].index = index
+                m.record_errors[m.n_record_errors].code = own_code
+                m.record_errors[m.n_record_errors].message = copied(own_message)
+                m.n_record_errors += 1
+        except BaseException:
+            kp_msg_free(m)
+            raise
+        self.command(m)
+
+    def resume(self, str topic, int partition, uint32_t hold_gen, delay_ms, bint new_epoch):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_RESUME)
+        m.topic = t
+        m.partition = partition
+        m.hold_gen = hold_gen
+        m.delay_ns = <int64_t>(delay_ms * MS)
+        m.flag_a = new_epoch
+        self.command(m)
+
+    def producer_id(self, producer_id, int epoch):
+        cdef kp_msg *m = new_command(KP_CMD_PRODUCER_ID)
+        m.producer_id = producer_id
+        m.producer_epoch = <int16_t>epoch
+        self.command(m)
+
+    def fail_all(self, int code, message, bint fatal):
+        cdef kp_msg *m = new_command(KP_CMD_FAIL_ALL)
+        m.code = code
+        m.message = copied(message)
+        m.flag_a = fatal
+        self.command(m)
+
+    # --- what it tells ---
+
+    def source_of_codec(self):
+        return self._codec_source.origin
+
+    def counters(self):
+        cdef dict out = {}
+        cdef int i
+        for i in range(KP_COUNTER_COUNT):
+            out[kp_counter_name(i).decode()] = kp_counter_get(&self.core.stats.counters[i])
+        out["buffer_total_bytes"] = self.core.pool.limit
+        out["buffer_available_bytes"] = self.core.pool.limit if self.is_forked() else kp_pool_available(&self.core.pool)
+        out["buffer_wait_ns"] = self.core.pool.wait_ns
+        out["buffer_exhausted"] = self.core.pool.exhausted
+        return out
+
+    def histogram(self, str name):
+        cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
+        return [(kp_hist_bucket_limit_us(i), kp_counter_get(&h.buckets[i])) for i in range(KP_HIST_BUCKETS)]
+
+    def histogram_summary(self, str name):
+        """(count, sum in ns, max in ns) of a histogram."""
+        cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
+        return kp_counter_get(&h.count), kp_counter_get(&h.sum_ns), kp_counter_get(&h.max_ns)
+
+
+cdef object _first_failure(kp_unobserved *u):
+    cdef int32_t index = u.first.record_errors[0].index if u.first.record_errors is not NULL else 0
+    return failure_of(u.first, index)
+
+
+def _index_of(row):
+    return row[0]
+
+
+def _pair():
+    read, write = socket.socketpair()
+    read.setblocking(False)
+    write.setblocking(False)
+    return read, write

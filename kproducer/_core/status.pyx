@@ -1,0 +1,109 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The only translator from C status codes and failures to exceptions."""
+from libc.stdlib cimport free
+
+from kproducer._core.csrc cimport (
+    KP_CODE_CLOSED,
+    KP_CODE_EXPIRED,
+    KP_CODE_INTERNAL,
+    KP_CODE_NEIGHBOUR,
+    KP_CODE_OUT_OF_MEMORY,
+    KP_ERR_NOMEM,
+    KP_FATAL,
+    KP_FORKED,
+    KP_OK,
+    int32_t,
+    kp_core,
+    kp_core_life,
+    kp_record_error,
+    kp_result,
+    kp_result_record_error,
+    kp_status,
+    kp_topic,
+    kp_topic_error,
+)
+
+from kproducer.errors import (
+    ForkError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerClosedError,
+    RejectedWithBatchError,
+    error_for,
+)
+
+cdef tuple PERSISTED = ("no", "maybe", "yes")
+
+cdef dict CLIENT_ERRORS = {
+    KP_CODE_EXPIRED: (KafkaTimeoutError, "delivery.timeout.ms ran out before the record was acknowledged"),
+    KP_CODE_CLOSED: (ProducerClosedError, "the producer was closed before the record was acknowledged"),
+    KP_CODE_NEIGHBOUR: (RejectedWithBatchError, "another record of the batch was refused; safe to send again"),
+    KP_CODE_OUT_OF_MEMORY: (KafkaError, "no memory to compress or split the batch"),
+    KP_CODE_INTERNAL: (KafkaError, "internal error of the producer"),
+}
+
+
+cdef int check(kp_status status) except -1:
+    """Raise for a status below zero that no caller can explain better."""
+    if status >= KP_OK:
+        return 0
+    if status == KP_ERR_NOMEM:
+        raise MemoryError
+    raise SystemError(f"csrc status {status}")
+
+
+cdef str text_or_none(const char *text):
+    return None if text is NULL else (<bytes>text).decode("utf-8", "replace")
+
+
+cdef object make_error(int code, str message, dict facts):
+    known = CLIENT_ERRORS.get(code)
+    if known is None:
+        return error_for(code, message, **facts)
+    text = known[1] if message is None else f"{known[1]}: {message}"
+    return known[0](text, **facts)
+
+
+cdef object failure_of(kp_result *r, int32_t index):
+    """The exception of record `index` of a failed result; None when that record did not fail."""
+    cdef int code = r.failure.code
+    cdef const char *message = r.failure.message
+    cdef const kp_record_error *own
+    if r.record_errors is not NULL:
+        own = kp_result_record_error(r, index)
+        if own is NULL:
+            return None
+        code = own.code
+        message = own.message
+    return make_error(code, text_or_none(message), {
+        "topic": r.partition.topic.name[:r.partition.topic.name_len].decode(),
+        "partition": r.partition.index,
+        "broker": None if r.failure.node < 0 else r.failure.node,
+        "attempts": r.failure.attempts,
+        "elapsed_ms": r.failure.elapsed_ns / 1e6,
+        "persisted": PERSISTED[r.failure.persisted],
+    })
+
+
+cdef object fatal_of(kp_core *core):
+    """Why nothing can be sent any more."""
+    return make_error(core.fatal.code, text_or_none(core.fatal.message), {"fatal": True})
+
+
+cdef int raise_life(kp_core *core) except -1:
+    """Raise why an append is refused."""
+    life = kp_core_life(core)
+    if life == KP_FORKED:
+        raise ForkError("this producer belongs to the parent process: create another one after fork()")
+    if life == KP_FATAL:
+        raise fatal_of(core)
+    raise ProducerClosedError("the producer is closed")
+
+
+cdef object topic_failure(kp_topic *topic, str name):
+    cdef char *message = NULL
+    cdef int32_t code = kp_topic_error(topic, &message)
+    try:
+        return error_for(code, text_or_none(message), topic=name, persisted="no")
+    finally:
+        free(message)

@@ -1,0 +1,276 @@
+"""`kproducer ingest`: lines of files or of standard input become records of a topic."""
+
+from __future__ import annotations
+
+import argparse
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from kproducer import KafkaError, KafkaProducer, UnobservedDeliveryError
+from kproducer.cli.interrupts import Interrupts
+from kproducer.cli.options import add_property_option
+from kproducer.cli.progress import Progress, format_bytes, format_count
+from kproducer.cli.sources import CHUNK_BYTES, FORMATS, InputError, Portion
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_STDIN = "-"
+# More than buffer.memory by default, so that waiting for the oldest portion seldom means to stand still.
+_MAX_PENDING_BYTES = 64 << 20
+_MAX_PENDING = 4096
+_SHOWN_REJECTIONS = 5
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser(
+        "ingest",
+        help="send the lines of files to a topic",
+        description="Send each line, JSON document or CSV row as one record. Exit code 1 if any failed.",
+    )
+    parser.add_argument(
+        "--bootstrap-server", "--bootstrap-servers", required=True, metavar="HOST:PORT[,HOST:PORT...]"
+    )
+    parser.add_argument("--topic", required=True)
+    parser.add_argument(
+        "--format",
+        choices=list(FORMATS),
+        default="lines",
+        help="lines (default): each line is a value, byte for byte; ndjson: the same, and a line is a JSON "
+        "object with a field for the key; csv: a row becomes a JSON object by the names in the first row",
+    )
+    parser.add_argument("--key-field", metavar="NAME", help="the JSON field or CSV column that holds the key")
+    add_property_option(parser, "--producer-property", "a producer property; may be repeated")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for standard input")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.key_field is not None and options.format == "lines":
+        print("kproducer ingest: --key-field needs --format ndjson or csv", file=sys.stderr)
+        return 2
+    sources = [_Source.find(name) for name in options.files]
+    factory: Callable[[dict[str, str]], Any] = options.producer_factory or KafkaProducer
+    try:
+        producer = factory({"bootstrap.servers": options.bootstrap_server, **options.producer_property})
+    except KafkaError as error:
+        print(f"kproducer ingest: {error}", file=sys.stderr)
+        return 1
+    return _Ingest(producer, options, sources).run()
+
+
+@dataclass(slots=True)
+class _Source:
+    """One input, and how far it was read."""
+
+    name: str
+    total_bytes: int | None
+    consumed_bytes: int = 0
+    is_finished: bool = False
+
+    @classmethod
+    def find(cls, name: str) -> _Source:
+        """Look at a file before anything is sent; InputError if it cannot be read."""
+        if name == _STDIN:
+            return cls(name, None)
+        try:
+            status = Path(name).stat()
+        except OSError as error:
+            raise InputError(f"{name}: {error.strerror}") from error
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{name} is a directory")
+        return cls(name, status.st_size if stat.S_ISREG(status.st_mode) else None)
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[], bytes]]:
+        """A function that returns the next chunk, b"" at the end; a pipe's chunk is what has come."""
+        if self.name == _STDIN:
+            yield lambda: _read_available(sys.stdin.buffer)
+            return
+        with Path(self.name).open("rb", buffering=0) as file:
+            yield lambda: file.read(CHUNK_BYTES) or b""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "standard input" if self.name == _STDIN else self.name
+
+    def remainder(self) -> str:
+        """What was not read, in words."""
+        if self.consumed_bytes == 0:
+            return f"all of {self.label}"
+        if self.total_bytes is None:
+            return f"the rest of {self.label}"
+        return f"{format_bytes(max(0, self.total_bytes - self.consumed_bytes))} of {self.label}"
+
+
+def _read_available(stream: IO[bytes]) -> bytes:
+    chunk: bytes = stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
+    return chunk
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the records; `problems` are the sentences for the summary."""
+
+    sent: int = 0
+    delivered: int = 0
+    failed: int = 0
+    rejected: int = 0
+    consumed_bytes: int = 0
+    first_error: BaseException | None = None
+    shown_rejections: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+    def fail(self, count: int, error: BaseException | None) -> None:
+        self.failed += count
+        if self.first_error is None:
+            self.first_error = error
+
+    def reject(self, source: _Source, reasons: list[str]) -> None:
+        self.rejected += len(reasons)
+        room = _SHOWN_REJECTIONS - len(self.shown_rejections)
+        self.shown_rejections += [f"{source.label}: {reason}" for reason in reasons[:room]]
+
+    @property
+    def unknown(self) -> int:
+        """Records that were handed over and whose fate nobody waited for."""
+        return self.sent - self.delivered - self.failed
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.failed or self.rejected or self.problem or self.unknown)
+
+
+class _Ingest:
+    """One run of the command."""
+
+    def __init__(self, producer: Any, options: argparse.Namespace, sources: list[_Source]) -> None:
+        self._producer = producer
+        self._topic: str = options.topic
+        self._split = FORMATS[options.format]
+        self._key_field: str | None = options.key_field
+        self._sources = sources
+        self._pending: deque[tuple[Any, int]] = deque()
+        self._pending_bytes = 0
+        self._tally = _Tally()
+        totals = [source.total_bytes for source in sources]
+        known = None if None in totals else sum(total or 0 for total in totals)
+        self._progress = Progress("sent", known)
+        self._interrupts = Interrupts(self._announce_drain)
+
+    def run(self) -> int:
+        with self._interrupts:
+            try:
+                self._send_all()
+                self._drain()
+                self._close(None)
+            except KeyboardInterrupt:  # the second one
+                self._interrupts.is_requested = True
+                self._close(0.0)
+        self._progress.finish()
+        self._print_summary()
+        if self._interrupts.is_requested:
+            return INTERRUPTED
+        return 0 if self._tally.is_clean else 1
+
+    def _send_all(self) -> None:
+        try:
+            for source in self._sources:
+                self._send_source(source)
+                if self._interrupts.is_requested:
+                    return
+        except (OSError, InputError, KafkaError) as error:
+            self._tally.problem = f"{type(error).__name__}: {error}"
+
+    def _send_source(self, source: _Source) -> None:
+        with source.opened() as read:
+            portions = self._split(read, self._key_field)
+            while not self._interrupts.is_requested:
+                portion = self._next_portion(portions)
+                if portion is None:
+                    source.is_finished = not self._interrupts.is_requested
+                    return
+                self._send(portion)
+                source.consumed_bytes += portion.size_bytes
+                self._tally.consumed_bytes += portion.size_bytes
+                self._tally.reject(source, portion.rejected)
+                self._progress.update(self._tally.sent, self._tally.consumed_bytes)
+
+    def _next_portion(self, portions: Iterator[Portion]) -> Portion | None:
+        try:
+            with self._interrupts.breakable():
+                return next(portions, None)
+        except KeyboardInterrupt:
+            return None
+
+    def _send(self, portion: Portion) -> None:
+        if not portion.values:
+            return
+        self._tally.sent += len(portion.values)
+        try:
+            result = self._producer.send_many(self._topic, portion.values, keys=portion.keys)
+        except KafkaError as error:
+            self._tally.fail(len(portion.values), error)
+            raise
+        self._pending.append((result, portion.size_bytes))
+        self._pending_bytes += portion.size_bytes
+        while self._pending_bytes > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING:
+            self._settle_oldest()
+
+    def _settle_oldest(self) -> None:
+        result, size_bytes = self._pending[0]
+        result.wait(None)
+        self._pending.popleft()
+        self._pending_bytes -= size_bytes
+        self._tally.delivered += result.count - result.failed
+        self._tally.fail(result.failed, result.first_error)
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._settle_oldest()
+            self._progress.update(self._tally.sent, self._tally.consumed_bytes)
+
+    def _close(self, timeout: float | None) -> None:
+        try:
+            self._producer.close(timeout)
+        except UnobservedDeliveryError as error:
+            if timeout is None:  # after a hasty close the records are counted as unknown
+                self._tally.problem = str(error)
+        except KafkaError as error:
+            self._tally.problem = f"{type(error).__name__}: {error}"
+
+    def _announce_drain(self) -> None:
+        self._progress.finish()
+        print("Stopping after what was read; press Ctrl-C again to stop at once.", file=sys.stderr)
+
+    def _print_summary(self) -> None:
+        tally, seconds = self._tally, max(self._progress.elapsed_s, 1e-9)
+        print(
+            f"Delivered {format_count(tally.delivered, 'record')} to topic {self._topic} "
+            f"from {format_bytes(tally.consumed_bytes)} in {seconds:.2f} s "
+            f"({tally.delivered / seconds:,.0f} records/s, {format_bytes(tally.consumed_bytes / seconds)}/s)."
+        )
+        for line in self._complaints():
+            print(line)
+
+    def _complaints(self) -> Iterator[str]:
+        tally = self._tally
+        if tally.failed:
+            error = tally.first_error
+            yield f"Failed: {format_count(tally.failed, 'record')}; first: {type(error).__name__}: {error}"
+        if tally.rejected:
+            yield f"Not sent: {format_count(tally.rejected, 'line')}"
+            yield from (f"  {reason}" for reason in tally.shown_rejections)
+        if tally.unknown:
+            yield f"Without an answer: {format_count(tally.unknown, 'record')}; they may have been delivered"
+        if tally.problem:
+            yield f"Stopped: {tally.problem}"
+        left = [source.remainder() for source in self._sources if not source.is_finished]
+        if left:
+            yield f"Left: {', '.join(left)}"

@@ -1,0 +1,1 @@
+"""Threads of the control side, and the loop that holds the machines together."""

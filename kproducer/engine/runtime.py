@@ -1,0 +1,361 @@
+"""Composition root: builds the machines, the pump and the threads of one producer, and ends them in order.
+
+No thread refers to the producer object, so that it can be collected while they run.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import copy
+import importlib.metadata
+import logging
+import math
+import os
+import random
+import re
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from kproducer._core.completion import deliver
+from kproducer._core.pump import Pump
+from kproducer.client.backoff import ExponentialBackoff
+from kproducer.client.connection import ConnectionSettings
+from kproducer.client.delivery import DeliveryPolicy
+from kproducer.client.idempotence import ProducerIdentity
+from kproducer.client.metadata import ClusterView, MetadataPolicy
+from kproducer.client.nodes import NodeDirectory
+from kproducer.config import ProducerConfig
+from kproducer.engine.delivery import DeliveryThread
+from kproducer.engine.link import Wiring
+from kproducer.engine.lookup import NameLookup
+from kproducer.engine.mailbox import Close, Mailbox, PartitionsFor
+from kproducer.engine.sender import PumpPort, Sender
+from kproducer.errors import (
+    ForkError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerClosedError,
+    error_for,
+)
+from kproducer.net.poller import SelectorPoller
+from kproducer.net.transport import PlainTransport, SocketOptions
+from kproducer.types import PartitionInfo
+
+logger = logging.getLogger(__name__)
+
+EXIT_FLUSH_S: Final = 5.0
+_FRAME_LIMIT: Final = 64 * 1024 * 1024
+_INTERNAL_ERROR: Final = -1
+# What brokers accept as a software version (KIP-511).
+_NOT_IN_SOFTWARE_VERSION: Final = re.compile(r"[^a-zA-Z0-9\-.]+")
+
+_live: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+def clock_ms() -> float:
+    """Milliseconds of the monotonic clock."""
+    return time.monotonic_ns() / 1e6
+
+
+class Runtime:
+    """Pump, control thread and delivery thread of one producer.
+
+    Args:
+        config: plain values.
+        client_id: name that brokers show.
+
+    Attributes:
+        pump: the C core.
+        flush_at_exit: called when the interpreter exits without close(), or the producer object was collected,
+            with a time in seconds; flushes and returns how many records are still undelivered. Set by the face.
+    """
+
+    def __init__(self, config: ProducerConfig, *, client_id: str) -> None:
+        self.pump = make_pump(config, client_id)
+        self.flush_at_exit: Callable[[float], int] | None = None
+        self._client_id = client_id
+        self._mailbox = Mailbox()
+        self._poller = SelectorPoller()
+        self._cluster, self._sender = _make_sender(config, client_id, self.pump, self._mailbox, self._poller)
+        self._control = threading.Thread(
+            target=self._run_control, name=f"kproducer-control-{client_id}", daemon=True
+        )
+        self._delivery = DeliveryThread(
+            partial(deliver, self.pump), on_crash=self._crash, name=f"kproducer-delivery-{client_id}"
+        )
+        self._fatal: KafkaError | None = None
+        self._close_lock = threading.Lock()
+        self._is_closing = False
+        self._is_forked = False
+
+    # --- life --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the pump and the control thread."""
+        _live.add(self)
+        self.pump.start()
+        self._control.start()
+
+    def ensure_delivery(self) -> None:
+        """Start the delivery thread, before the first callback is registered."""
+        self._delivery.ensure_started()
+
+    def close(self, timeout_s: float) -> None:
+        """Stop everything; what is not delivered fails. A second time does nothing.
+
+        Args:
+            timeout_s: how long to wait for the threads, in seconds.
+
+        Raises:
+            IllegalStateError: called on one of our own threads, in a callback for example.
+            ForkError: this process is a fork of the producer's.
+        """
+        self._refuse_fork()
+        self._refuse_own_thread("close")
+        with self._close_lock:
+            if self._is_closing:
+                return
+            self._is_closing = True
+        self._stop(time.monotonic() + timeout_s)
+        _live.discard(self)
+
+    def close_in_background(self) -> None:
+        """Deliver what is buffered, then close, without waiting: the producer object was collected."""
+        if self._is_closing or self._is_forked:
+            return
+        try:
+            # Not threading.Thread, whose start() waits, and waiting is not for a finalizer.
+            _thread.start_new_thread(self._flush_and_close, ())
+        except RuntimeError:
+            pass  # the interpreter is going down: the exit handler does the same
+
+    def _flush_and_close(self, flush_s: float = math.inf) -> int:
+        left = 0
+        try:
+            if self.flush_at_exit is not None:
+                left = self.flush_at_exit(min(flush_s, threading.TIMEOUT_MAX))
+            self.close(EXIT_FLUSH_S)
+        except KafkaError as error:
+            logger.warning("closing producer %s: %s", self._client_id, error)
+        return left
+
+    def _stop(self, deadline: float) -> None:
+        self.pump.stop()
+        is_ended = self.pump.join(max(0, math.ceil((deadline - time.monotonic()) * 1000)))
+        if self._control.is_alive():
+            try:
+                self._mailbox.post(Close())
+            except ProducerClosedError:
+                pass  # it saw the pump's Stopped
+            self._control.join(max(0.1, deadline - time.monotonic()))
+        if self._control.ident is None:  # never started
+            self._end_control(ProducerClosedError("the producer is closed"))
+        is_ended &= not self._control.is_alive()
+        is_ended &= self._delivery.join(max(0.1, deadline - time.monotonic()))
+        if not is_ended:
+            logger.warning("producer %s: not all threads ended in time", self._client_id)
+
+    # --- questions ---------------------------------------------------------------------------------------
+
+    def raise_if_fatal(self) -> None:
+        """Raise ForkError in a forked child, and the error that ended the producer, if any."""
+        self._refuse_fork()
+        fatal = self._fatal or self._sender.fatal
+        if fatal is not None:
+            raise copy.copy(fatal)  # a shared exception would collect the tracebacks of all callers
+
+    def partitions_for(self, topic: str, timeout_s: float) -> tuple[PartitionInfo, ...]:
+        """Return the partitions of a topic.
+
+        Raises:
+            KafkaTimeoutError: they were not known in time; the text says why.
+            KafkaError: the brokers refuse the topic, or the producer has failed.
+        """
+        self.raise_if_fatal()
+        self._refuse_own_thread("partitions_for", is_delivery_allowed=True)
+        command = PartitionsFor(topic)
+        self._mailbox.post(command)
+        try:
+            return command.reply.wait(timeout_s)
+        except TimeoutError:
+            raise self.metadata_timeout(topic, timeout_s * 1000) from self.last_topic_error(topic)
+        except KafkaError as error:
+            raise copy.copy(error) from None
+
+    def metadata_timeout(self, topic: str, elapsed_ms: float) -> KafkaTimeoutError:
+        """Return the error of a caller that waited in vain for a topic, with the last reason in its text."""
+        reason = self.last_topic_error(topic) or self.last_connection_error()
+        detail = f"; last error: {reason}" if reason else ""
+        return KafkaTimeoutError(
+            f"no metadata of topic {topic} in time{detail}",
+            topic=topic,
+            elapsed_ms=elapsed_ms,
+            persisted="no",
+        )
+
+    def last_topic_error(self, topic: str) -> KafkaError | None:
+        """Return what the brokers last said about a topic that is not to be had; any thread."""
+        return self._cluster.topic_errors.get(topic)
+
+    def last_connection_error(self) -> str | None:
+        """Return stage, broker and reason of the last connection that failed; any thread."""
+        return self._sender.last_connection_error
+
+    # --- the control thread ------------------------------------------------------------------------------
+
+    def _run_control(self) -> None:
+        end: KafkaError = ProducerClosedError("the producer is closed")
+        try:
+            while not self._sender.is_stopped:
+                self._sender.run_once(clock_ms())
+        except Exception as error:
+            end = self._crash(error)
+            logger.exception("the control thread of producer %s failed", self._client_id)
+        finally:
+            self._end_control(end)
+
+    def _end_control(self, error: KafkaError) -> None:
+        self._sender.close(error)
+        self._mailbox.close(error)
+        self._poller.close()
+
+    def _crash(self, cause: BaseException) -> KafkaError:
+        """End the producer's work after an error of our own: never a silent hang."""
+        error = error_for(_INTERNAL_ERROR, f"internal error of the producer: {cause!r}", fatal=True)
+        error.__cause__ = cause
+        self._fatal = error
+        self.pump.fail_all(_INTERNAL_ERROR, error.message, True)
+        return error
+
+    def _refuse_own_thread(self, call: str, *, is_delivery_allowed: bool = False) -> None:
+        is_ours = threading.current_thread() is self._control
+        if is_ours or (self._delivery.is_current and not is_delivery_allowed):
+            raise IllegalStateError(f"{call}() would wait for the very thread that it was called on")
+
+    # --- fork and exit -----------------------------------------------------------------------------------
+
+    def _refuse_fork(self) -> None:
+        if self._is_forked:
+            raise ForkError("the producer was made before a fork; make another in this process")
+
+    def _abandon(self) -> None:
+        self._is_forked = True
+        self.pump.abandon()
+        self._sender.abandon()
+        self._mailbox.abandon()
+
+    def _exit(self) -> None:
+        if self._is_closing or self._is_forked:
+            return
+        left = self._flush_and_close(EXIT_FLUSH_S)
+        text = f"producer {self._client_id} was not closed: {left} records were not delivered at exit"
+        if left:
+            logger.warning("%s", text)
+        # Last, since a filter may turn it into an exception.
+        warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def make_pump(config: ProducerConfig, client_id: str) -> Pump:
+    """Return the C core for a configuration, not started."""
+    levels = {
+        "gzip": config.compression_gzip_level,
+        "lz4": config.compression_lz4_level,
+        "zstd": config.compression_zstd_level,
+    }
+    return Pump(
+        client_id=client_id,
+        acks=config.acks,
+        idempotent=config.enable_idempotence,
+        retries=config.retries,
+        max_in_flight=config.max_in_flight_requests_per_connection,
+        batch_size=config.batch_size,
+        linger_ms=config.linger_ms,
+        buffer_memory=config.buffer_memory,
+        max_request_size=config.max_request_size,
+        request_timeout_ms=config.request_timeout_ms,
+        delivery_timeout_ms=config.delivery_timeout_ms,
+        connections_max_idle_ms=config.connections_max_idle_ms,
+        compression=config.compression_type,
+        compression_level=levels.get(config.compression_type, 0),
+        ignore_keys=config.partitioner_ignore_keys,
+    )
+
+
+def _make_sender(
+    config: ProducerConfig, client_id: str, pump: PumpPort, mailbox: Mailbox, poller: SelectorPoller
+) -> tuple[ClusterView, Sender]:
+    jitter = random.random
+    retry = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
+    can_rebootstrap = config.metadata_recovery_strategy == "rebootstrap"
+    cluster = ClusterView(_metadata_policy(config, retry, can_rebootstrap), jitter=jitter, now=clock_ms())
+    nodes = NodeDirectory(
+        config.bootstrap_servers,
+        reconnect=ExponentialBackoff(config.reconnect_backoff_ms, config.reconnect_backoff_max_ms),
+        setup_timeout=ExponentialBackoff(
+            config.socket_connection_setup_timeout_ms, config.socket_connection_setup_timeout_max_ms
+        ),
+        can_rebootstrap=can_rebootstrap,
+        jitter=jitter,
+    )
+    settings = ConnectionSettings(client_id, _software_version(), config.request_timeout_ms, _FRAME_LIMIT)
+    options = SocketOptions(config.send_buffer_bytes, config.receive_buffer_bytes)
+    wiring = Wiring(NameLookup(mailbox.wake), partial(PlainTransport, options=options), poller, settings)
+    idle_ms = config.connections_max_idle_ms
+    sender = Sender(
+        pump,
+        mailbox,
+        wiring,
+        cluster=cluster,
+        nodes=nodes,
+        identity=ProducerIdentity(is_enabled=config.enable_idempotence, backoff=retry, jitter=jitter),
+        policy=DeliveryPolicy(config.retries, retry),
+        clock=clock_ms,
+        jitter=jitter,
+        idle_ms=math.inf if idle_ms < 0 else idle_ms,
+    )
+    return cluster, sender
+
+
+def _metadata_policy(
+    config: ProducerConfig, backoff: ExponentialBackoff, can_rebootstrap: bool
+) -> MetadataPolicy:
+    return MetadataPolicy(
+        max_age_ms=config.metadata_max_age_ms,
+        max_idle_ms=config.metadata_max_idle_ms,
+        rebootstrap_trigger_ms=(
+            config.metadata_recovery_rebootstrap_trigger_ms if can_rebootstrap else math.inf
+        ),
+        max_block_ms=config.max_block_ms,
+        allows_auto_creation=config.allow_auto_create_topics,
+        backoff=backoff,
+    )
+
+
+def _software_version() -> str:
+    try:
+        version = importlib.metadata.version("kproducer")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        version = "0"
+    return _NOT_IN_SOFTWARE_VERSION.sub("-", version).strip("-.")
+
+
+def _exit_all() -> None:
+    for runtime in list(_live):
+        runtime._exit()
+
+
+def _abandon_all() -> None:
+    for runtime in list(_live):
+        runtime._abandon()
+
+
+atexit.register(_exit_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_abandon_all)

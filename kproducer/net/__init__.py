@@ -1,0 +1,1 @@
+"""Sockets and names: the only place that maps OSError to our errors."""

@@ -1,0 +1,1 @@
+"""Kafka's wire protocol as pure functions over bytes: no socket, no clock, no thread."""

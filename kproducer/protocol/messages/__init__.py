@@ -1,0 +1,1 @@
+"""The APIs that we speak, one file each, in Kafka's spelling."""

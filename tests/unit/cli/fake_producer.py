@@ -1,0 +1,79 @@
+"""A producer that keeps what it is given, and fails what the test wants to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from kproducer import KafkaError
+
+Hook = Callable[["FakeProducer"], None]
+
+
+class FakeResult:
+    """The answer to one `send_many`."""
+
+    def __init__(self, producer: FakeProducer, count: int, failed: int) -> None:
+        self.producer = producer
+        self.count = count
+        self.failed = failed
+        self.first_error = KafkaError("refused by the test") if failed else None
+        self.waits = 0
+
+    def wait(self, timeout: float | None = None) -> FakeResult:
+        self.waits += 1
+        self.producer.on_wait(self.producer)
+        return self
+
+
+class FakeProducer:
+    """Has the methods which the commands use."""
+
+    def __init__(
+        self,
+        *,
+        fails: Callable[[bytes], bool] = lambda value: False,
+        on_send: Hook = lambda producer: None,
+        on_wait: Hook = lambda producer: None,
+    ) -> None:
+        self.config: dict[str, str] = {}
+        self.values: list[bytes] = []
+        self.keys: list[bytes | None] = []
+        self.topics: set[str] = set()
+        self.results: list[FakeResult] = []
+        self.closed_with: list[float | None] = []
+        self.fails = fails
+        self.on_send = on_send
+        self.on_wait = on_wait
+        self.close_error: KafkaError | None = None
+
+    def __call__(self, config: dict[str, str]) -> FakeProducer:
+        """Stands for the class: the factory that a command is given."""
+        self.config = config
+        return self
+
+    def send_many(
+        self, topic: str, values: Iterable[bytes], keys: Iterable[bytes | None] | None = None
+    ) -> FakeResult:
+        batch = list(values)
+        self.topics.add(topic)
+        self.values += batch
+        self.keys += [None] * len(batch) if keys is None else list(keys)
+        self.on_send(self)
+        result = FakeResult(self, len(batch), sum(map(self.fails, batch)))
+        self.results.append(result)
+        return result
+
+    def metrics(self) -> dict[str, float]:
+        return {"batch-size-avg": 16000.0, "compression-rate-avg": 0.4, "request-latency-p99": 3.0}
+
+    def close(self, timeout: float | None = None) -> None:
+        self.closed_with.append(timeout)
+        if self.close_error is not None:
+            raise self.close_error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
