@@ -178,7 +178,7 @@ cdef class RecordAppender:
     cdef TopicHandle handle(self, topic):
         if topic is self._last_name and self._last_handle is not None:
             return self._last_handle
-        found = self._handles.get(topic) if type(topic) is str else None
+        cdef TopicHandle found = self._handles.get(topic) if type(topic) is str else None
         if found is None:
             found = make_handle(self._pump, topic)
             self._handles[found.name] = found

@@ -2,6 +2,7 @@
 """Outcomes for those who asked: a future is (result of the batch, index); callbacks run a list per turn."""
 import asyncio
 import logging
+import threading
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
@@ -237,6 +238,7 @@ def deliver(Pump pump):
     cdef c_bool stopped = 0
     cdef int32_t i
     cdef int32_t n
+    pump.delivery_thread = threading.get_ident()
     with nogil:
         r = kp_core_take_finished(pump.core, KP_NEVER, &stopped)
     while r is not NULL:

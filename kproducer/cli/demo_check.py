@@ -66,7 +66,7 @@ class Checker:
         self._arrived.extend(bytes(len(values)))
 
     def see(self, messages: Iterable[Message]) -> int:
-        """Check records in the order in which their partitions hold them; returns how many bytes they have."""
+        """Check records in the order in which their partitions hold them; returns their size in bytes."""
         expected, arrived, last_id = self._expected, self._arrived, self._last_id
         size_bytes = 0
         for message in messages:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import _thread
 import atexit
 import copy
-import importlib.metadata
 import logging
 import math
 import os
@@ -24,6 +23,7 @@ from typing import Final
 
 from kproducer._core.completion import deliver
 from kproducer._core.pump import Pump
+from kproducer._version import __version__
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
 from kproducer.client.delivery import DeliveryPolicy
@@ -103,6 +103,11 @@ class Runtime:
         self.pump.start()
         self._control.start()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether close() has begun."""
+        return self._is_closing
+
     def ensure_delivery(self) -> None:
         """Start the delivery thread, before the first callback is registered."""
         self._delivery.ensure_started()
@@ -118,7 +123,7 @@ class Runtime:
             ForkError: this process is a fork of the producer's.
         """
         self._refuse_fork()
-        self._refuse_own_thread("close")
+        self.refuse_own_thread("close")
         with self._close_lock:
             if self._is_closing:
                 return
@@ -149,6 +154,7 @@ class Runtime:
     def _stop(self, deadline: float) -> None:
         self.pump.stop()
         is_ended = self.pump.join(max(0, math.ceil((deadline - time.monotonic()) * 1000)))
+        self.pump.stop_delivery()
         if self._control.is_alive():
             try:
                 self._mailbox.post(Close())
@@ -179,7 +185,7 @@ class Runtime:
             KafkaError: the brokers refuse the topic, or the producer has failed.
         """
         self.raise_if_fatal()
-        self._refuse_own_thread("partitions_for", is_delivery_allowed=True)
+        self.refuse_own_thread("partitions_for", is_delivery_allowed=True)
         command = PartitionsFor(topic)
         self._mailbox.post(command)
         try:
@@ -204,6 +210,14 @@ class Runtime:
         """Return what the brokers last said about a topic that is not to be had; any thread."""
         return self._cluster.topic_errors.get(topic)
 
+    def reason_without_topic(self, topic: str) -> KafkaError | str | None:
+        """Return why a topic has no metadata: for the error of a send() that waited in vain."""
+        return self.last_topic_error(topic) or self.last_connection_error()
+
+    def reason_without_memory(self) -> str:
+        """Return why buffer.memory may not get free: for the error of a send() that waited in vain."""
+        return self.last_connection_error() or "the brokers acknowledge more slowly than records come in"
+
     def last_connection_error(self) -> str | None:
         """Return stage, broker and reason of the last connection that failed; any thread."""
         return self._sender.last_connection_error
@@ -211,6 +225,7 @@ class Runtime:
     # --- the control thread ------------------------------------------------------------------------------
 
     def _run_control(self) -> None:
+        self.pump.set_threads(control=threading.get_ident())
         end: KafkaError = ProducerClosedError("the producer is closed")
         try:
             while not self._sender.is_stopped:
@@ -234,7 +249,8 @@ class Runtime:
         self.pump.fail_all(_INTERNAL_ERROR, error.message, True)
         return error
 
-    def _refuse_own_thread(self, call: str, *, is_delivery_allowed: bool = False) -> None:
+    def refuse_own_thread(self, call: str, *, is_delivery_allowed: bool = False) -> None:
+        """Raise IllegalStateError on a thread of ours, which would wait for itself."""
         is_ours = threading.current_thread() is self._control
         if is_ours or (self._delivery.is_current and not is_delivery_allowed):
             raise IllegalStateError(f"{call}() would wait for the very thread that it was called on")
@@ -339,11 +355,7 @@ def _metadata_policy(
 
 
 def _software_version() -> str:
-    try:
-        version = importlib.metadata.version("kproducer")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
-        version = "0"
-    return _NOT_IN_SOFTWARE_VERSION.sub("-", version).strip("-.")
+    return _NOT_IN_SOFTWARE_VERSION.sub("-", __version__)
 
 
 def _exit_all() -> None:

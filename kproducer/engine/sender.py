@@ -248,7 +248,7 @@ class Sender:
         due_at = self._control_due_at()
         link = self._control
         if link is None:
-            return max(due_at, self._nodes.next_choice_at()) if math.isfinite(due_at) else math.inf
+            return max(due_at, self._nodes.next_choice_at())
         if not link.is_ready:
             return math.inf
         return min(max(due_at, link.throttled_until), self._idle_at(link))

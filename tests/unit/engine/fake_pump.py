@@ -52,10 +52,13 @@ class FakePump:
         assert len(found) >= count, f"{len(found)} {name} came, not {count}: {self.commands}"
         return found
 
-    def close(self) -> None:
-        """Close the fake's own and the adopted sockets."""
+    def close_adopted(self) -> None:
+        """Close the sockets that were given to the pump."""
         for args in self.calls("adopt"):
             socket.socket(fileno=args["fd"]).close()
+
+    def close(self) -> None:
+        """Close the fake's own sockets."""
         self._receiver.close()
         self._sender.close()
 

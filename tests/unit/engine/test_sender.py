@@ -153,6 +153,7 @@ def test_broker_without_metadata_is_named_and_left(world: World) -> None:
 
 def test_broker_that_hangs_in_metadata_is_left_after_request_timeout(world: World) -> None:
     world.scripts["Metadata"].append(SILENT)
+    world.scripts["InitProducerId"].append(SILENT)
     world.run(29_000)
     assert len(world.transports) == 1
     world.run(31_000)

@@ -225,6 +225,7 @@ class World:
     def close(self) -> None:
         self.sender.close(KafkaError("end of test"))
         self.mailbox.close(KafkaError("end of test"))
+        self.pump.close()
 
     # --- time --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,137 @@
+# One command for each job; people, the pre-commit hooks, CI and the workflows call the same ones.
+#
+#   make demo           build, start a real Kafka, send a million records and read every one back
+#   make test           all tests: C programs and sanitizers, Python, real Kafka
+#   make test-all       the same with the slow tests and with Kafka 3.9 and 2.8
+#   make test-soak      the tests that run for many minutes
+#   make integration    only the tests with a real Kafka
+#
+#   make dev            the virtual environment for development, extensions built in place
+#   make build          rebuild the extensions whose sources changed
+#   make lint           style, layers and types
+#   make types          mypy alone
+#   make format         let ruff rewrite what it can
+#   make hooks          run the checks above before each git commit
+#
+#   make csrc-test      C programs, with the system's codecs and with those found at run time
+#   make csrc-sanitize  the same under ASan, UBSan and TSan; one alone: csrc-asan, csrc-ubsan, csrc-tsan
+#   make csrc-clang     the same by clang
+#   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
+#
+#   make bench          kproducer and confluent-kafka interleaved
+#   make wheel          sdist, and the wheel built from it, in dist/
+#   make sdist          the sdist alone
+#   make system         Debian packages that the tests use (installed for root, named for others)
+#   make clean          remove what was built; distclean: the virtual environment too
+#
+# ARGS=... is handed on to demo, pytest and bench. PYTHON=python3.12 and VENV=.venv-3.12 choose another interpreter.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(VENV)/bin/python -m pytest
+CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(VENV))/bin/python
+SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
+
+.PHONY: help demo test test-all test-soak integration dev build lint types format hooks cross bench wheel sdist system \
+    clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# ---- environment: a stamp for each stage; pip's editable install builds the extensions as well ----
+
+$(VENV)/.made: .ci/venv
+	@.ci/venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml setup.py
+	@echo "Building kproducer and installing its extra 'demo' (a Java runtime of 60 MB among it)"
+	@$(PIP) --no-build-isolation --editable '.[demo]'
+	@touch $@ $(VENV)/.built
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "Installing what the tests and linters need"
+	@$(PIP) --group dev
+	@touch $@
+
+$(VENV)/.built: $(SOURCES) | $(VENV)/.demo
+	$(VENV)/bin/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+dev: $(VENV)/.dev $(VENV)/.built
+build: $(VENV)/.built
+
+# ---- people ----
+
+demo: $(VENV)/.demo $(VENV)/.built
+	$(VENV)/bin/kproducer demo $(ARGS)
+
+test: dev csrc-test csrc-sanitize
+	$(PYTEST) $(ARGS)
+
+test-all: dev csrc-test csrc-sanitize
+	$(PYTEST) -m "not soak" $(ARGS)
+
+test-soak: dev
+	$(PYTEST) -m soak $(ARGS)
+
+integration: dev
+	$(PYTEST) tests/integration $(ARGS)
+
+# ---- checks ----
+
+lint: dev types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/cython-lint kproducer
+	$(VENV)/bin/lint-imports --no-cache
+
+types: dev
+	$(VENV)/bin/mypy
+
+format: dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+hooks: dev
+	$(VENV)/bin/pre-commit install
+
+csrc-test:
+	@$(CSRC) all
+	@$(CSRC) runtime
+
+csrc-sanitize: csrc-asan csrc-ubsan csrc-tsan
+
+csrc-asan csrc-ubsan csrc-tsan csrc-clang: csrc-%:
+	@$(CSRC) $*
+
+cross: dev
+	@$(CSRC) cross
+
+# ---- products ----
+
+bench: dev
+	$(VENV)/bin/python -m bench.peers $(ARGS)
+
+wheel: dev
+	$(VENV)/bin/python -m build --no-isolation
+
+sdist: dev
+	$(VENV)/bin/python -m build --no-isolation --sdist
+
+system:
+	@.ci/system
+
+clean:
+	rm -rf build dist kproducer.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f kproducer/_core/*.so $(VENV)/.built $(VENV)/.demo $(VENV)/.dev
+
+distclean: clean
+	rm -rf $(VENV)

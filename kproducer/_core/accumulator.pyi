@@ -1,0 +1,48 @@
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kproducer._core.completion import RecordFuture, SendManyResult
+from kproducer._core.pump import Pump
+from kproducer.errors import KafkaError
+from kproducer.types import Headers, ProducerRecord, RecordMetadata
+
+class TopicHandle: ...
+
+class RecordAppender:
+    def _set_up(
+        self,
+        pump: Pump,
+        max_block_ms: int,
+        prepare: Callable[[str, Any, Any, Any, int | None], tuple[object, object, int | None]] | None,
+        explain_topic: Callable[[str], KafkaError | str | None],
+        explain_buffer: Callable[[], str],
+    ) -> None: ...
+    def send(
+        self,
+        topic: str | ProducerRecord,
+        value: Any = None,
+        key: Any = None,
+        headers: Headers | Mapping[str, bytes | None] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        on_delivery: Callable[[RecordMetadata | None, KafkaError | None], object] | None = None,
+    ) -> RecordFuture: ...
+    def produce(
+        self,
+        topic: str | ProducerRecord,
+        value: Any = None,
+        key: Any = None,
+        headers: Headers | Mapping[str, bytes | None] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        on_delivery: Callable[[RecordMetadata | None, KafkaError | None], object] | None = None,
+    ) -> None: ...
+    def send_many(
+        self,
+        topic: str,
+        values: Iterable[Any],
+        keys: Iterable[Any] | None = None,
+        headers: Headers | Mapping[str, bytes | None] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> SendManyResult: ...

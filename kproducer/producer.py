@@ -1,0 +1,196 @@
+"""KafkaProducer: what users touch. Any thread may call it; the work is the runtime's."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+from kproducer._core.accumulator import RecordAppender
+from kproducer.config import ProducerConfig, parse_config
+from kproducer.engine.runtime import Runtime
+from kproducer.errors import KafkaError, KafkaTimeoutError, SerializationError
+from kproducer.metrics import ProducerMetrics
+
+if TYPE_CHECKING:
+    from kproducer.types import PartitionInfo
+
+logger = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
+_CLOSE_GRACE_S: Final = 5.0  # for threads to end, after the caller's time is over
+_Prepared = tuple[object, object, int | None]
+
+
+class KafkaProducer(RecordAppender):
+    """A thread-safe Kafka producer; create one for each process and share it.
+
+    Records are encoded at once into the open batch of their partition; a C thread sends them without ever taking
+    the GIL. Defaults are those of Kafka 4.x: `acks=all`, idempotence, `linger.ms=5`.
+
+    Args:
+        config: Kafka's dotted names, `{"bootstrap.servers": "host:9092"}`.
+        **overrides: the same keys with underscores, `KafkaProducer(bootstrap_servers="host:9092")`; they win.
+
+    Raises:
+        ConfigError: a key is unknown, its value is out of range, or keys contradict each other.
+        UnsupportedConfigError: a key of Kafka's whose feature is not built yet.
+
+    `send(topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)` takes a
+    ProducerRecord as well and returns a RecordFuture. `produce(...)` takes the same, returns None and costs less.
+    `on_delivery(metadata, error)` runs on the delivery thread, one of the two being None. `send_many(topic, values,
+    keys=None, ...)` takes any iterable and returns one SendManyResult. All three block up to `max.block.ms` while
+    `buffer.memory` is used up or the topic is unknown; then they raise BufferExhaustedError or KafkaTimeoutError,
+    and the record was not accepted. A record that was accepted ends in exactly one of acknowledged or failed; a
+    failure that nobody listened to (no callback, future dropped unasked) is raised by the next `flush()`,
+    `close()` or exit of `with`.
+    """
+
+    def __init__(self, config: Mapping[str, object] | None = None, /, **overrides: object) -> None:
+        self._config = parse_config(config, overrides)
+        self._client_id = self._config.client_id or f"producer-{next(_numbers)}"
+        self._close_lock = threading.Lock()
+        runtime = Runtime(self._config, client_id=self._client_id)
+        self._runtime = runtime
+        self._metrics = ProducerMetrics(runtime.pump)
+        self._set_up(
+            runtime.pump,
+            self._config.max_block_ms,
+            _make_prepare(self._config, runtime),
+            runtime.reason_without_topic,
+            runtime.reason_without_memory,
+        )
+        runtime.pump.on_first_listener(runtime.ensure_delivery)
+        runtime.start()
+        weakref.finalize(self, runtime.close_in_background).atexit = False  # the exit handler is the runtime's
+
+    @property
+    def config(self) -> ProducerConfig:
+        """The effective configuration; secrets are masked in its repr."""
+        return self._config
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Send what was accepted before this call and wait for its outcomes and callbacks.
+
+        Args:
+            timeout: seconds, default None: as long as it takes (`delivery.timeout.ms` bounds each record).
+
+        Raises:
+            KafkaTimeoutError: some records have no outcome yet; they stay on their way.
+            UnobservedDeliveryError: records failed and nobody listened.
+            IllegalStateError: called from a delivery callback.
+        """
+        if not self._runtime.pump.flush(_milliseconds(timeout)):
+            raise KafkaTimeoutError(f"flush: not every record has an outcome within {timeout} s", persisted="maybe")
+        self._runtime.pump.raise_unobserved()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Take no more records, deliver those accepted, and end the threads. A second call does nothing.
+
+        Args:
+            timeout: seconds to deliver, default None: as long as it takes. What is left then fails with
+                ProducerClosedError.
+
+        Raises:
+            UnobservedDeliveryError: records failed and nobody listened.
+            IllegalStateError: called from a delivery callback.
+        """
+        wait_ms = _milliseconds(timeout)
+        self._runtime.refuse_own_thread("close")
+        with self._close_lock:
+            if self._runtime.is_closed:
+                return
+            self._runtime.pump.close_appends()
+            try:
+                self._runtime.pump.flush(wait_ms)
+            finally:
+                self._runtime.close(_CLOSE_GRACE_S)
+        self._runtime.pump.raise_unobserved()
+
+    def partitions_for(self, topic: str) -> list[PartitionInfo]:
+        """Return the partitions of a topic, asking the cluster if need be (up to `max.block.ms`).
+
+        Raises:
+            KafkaTimeoutError: no metadata in time.
+        """
+        return list(self._runtime.partitions_for(topic, self._config.max_block_ms / 1000))
+
+    def metrics(self) -> dict[str, float]:
+        """Return Java's producer metrics by name, with percentiles in milliseconds added."""
+        return self._metrics.snapshot()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except KafkaError as unobserved:  # the body's own exception is the one to see
+            logger.error("producer %s: %s", self._client_id, unobserved)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._runtime.is_closed else "open"
+        return f"<KafkaProducer {self._client_id} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KafkaProducer cannot be pickled or copied: create one in each process")
+
+
+def _milliseconds(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:  # NaN too
+        raise ValueError(f"timeout={timeout}: must be seconds >= 0, or None to wait as long as it takes")
+    return min(timeout * 1000, 1e12)
+
+
+def _make_prepare(config: ProducerConfig, runtime: Runtime) -> Callable[..., _Prepared] | None:
+    """The step before the append, or None when bytes go straight through: chosen once."""
+    serialize_key, serialize_value, partitioner = (
+        config.key_serializer,
+        config.value_serializer,
+        config.partitioner_class,
+    )
+    if serialize_key is None and serialize_value is None and partitioner is None:
+        return None
+
+    def prepare(topic: str, value: Any, key: Any, headers: object, partition: int | None) -> _Prepared:
+        if serialize_key is not None:
+            key = _serialize("key", serialize_key, topic, key)
+        if serialize_value is not None:
+            value = _serialize("value", serialize_value, topic, value)
+        if partition is None and partitioner is not None:
+            count = len(runtime.partitions_for(topic, config.max_block_ms / 1000))
+            partition = _checked_partition(partitioner(topic, key, value, count), count)
+        return value, key, partition
+
+    return prepare
+
+
+def _serialize(what: str, serializer: Callable[[Any], object], topic: str, data: Any) -> object:
+    try:
+        return serializer(data)
+    except Exception as error:
+        raise SerializationError(
+            f"{what}_serializer failed on {type(data).__name__} for topic {topic!r}: {type(error).__name__}",
+            topic=topic,
+        ) from error
+
+
+def _checked_partition(chosen: object, count: int) -> int:
+    if isinstance(chosen, bool) or not isinstance(chosen, int):
+        raise TypeError(f"the partitioner returned {type(chosen).__name__}: must be int")
+    if not 0 <= chosen < count:
+        raise ValueError(f"the partitioner returned {chosen}: must be from 0 to {count - 1}")
+    return chosen
