@@ -90,7 +90,7 @@ integration: dev
 lint: dev types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/cython-lint kproducer
+	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint kproducer
 	$(VENV)/bin/lint-imports --no-cache
 
 types: dev

@@ -2,25 +2,32 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.command import build_ext
+from setuptools.command import build_clib, build_ext
 
 WINDOWS = os.name == "nt"
 C_FLAGS = ["/std:c11", "/O2"] if WINDOWS else ["-std=c11", "-O3", "-g0", "-fvisibility=hidden"]
 LIBRARY_FLAGS = [*C_FLAGS, "-Icsrc", *(["/W3"] if WINDOWS else ["-Wall", "-Wextra"])]
 LINK_FLAGS = ["ws2_32.lib"] if WINDOWS else ["-pthread"]
 MACROS = {"zlib": "-DKP_HAVE_ZLIB", "liblz4": "-DKP_HAVE_LZ4", "libzstd": "-DKP_HAVE_ZSTD"}
-MISSING = "kproducer is built from C and needs Python.h: apt install gcc python3-dev, or dnf install gcc python3-devel"
+
+
+class BuildLibrary(build_clib.build_clib):
+    def run(self) -> None:
+        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+        has_compiler = WINDOWS or shutil.which(compiler)  # setuptools looks for MSVC itself
+        if not has_compiler or not Path(sysconfig.get_path("include"), "Python.h").exists():
+            raise SystemExit("kproducer needs a C compiler and Python.h: apt install gcc python3-dev")
+        super().run()
 
 
 class BuildExtensions(build_ext.build_ext):
     def run(self) -> None:
-        if not Path(sysconfig.get_path("include"), "Python.h").exists():
-            raise SystemExit(MISSING)
         self.run_command("build_clib")  # build_ext alone would link a missing or stale library
         self.cython_c_in_temp = True  # no generated C in the source tree, so none in sdist and wheel
         super().run()
@@ -35,18 +42,17 @@ for package in MACROS if wish != "runtime" else ():
         LINK_FLAGS += [word for word in shlex.split(text) if word[:2] not in ("-I", "-D")]
     elif wish == "system":
         raise SystemExit(f"KPRODUCER_CODECS=system, but pkg-config does not find {package}")
-
 stamp = Path("build/csrc-flags")  # other flags must rebuild everything
 if not stamp.exists() or stamp.read_text() != repr(LIBRARY_FLAGS):
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(repr(LIBRARY_FLAGS))
 patterns = ("csrc/*.c", "csrc/*.h", "kproducer/**/*.pyx", "kproducer/**/*.pxd")
 sources, headers, pyx, pxd = (sorted(map(str, Path().glob(pattern))) for pattern in patterns)
-depends = [str(stamp), *sources, *headers, *pxd]
-library = {"sources": sources, "cflags": LIBRARY_FLAGS, "obj_deps": {"": [str(stamp), *headers]}}
+depends = [str(stamp), *headers]
 flags = {"include_dirs": ["csrc"], "extra_compile_args": C_FLAGS, "extra_link_args": LINK_FLAGS}
+flags["depends"] = [*depends, *sources, *pxd]
 setup(
-    libraries=[("kproducer_csrc", library)],
-    ext_modules=[Extension(path[:-4].replace(os.sep, "."), [path], depends=depends, **flags) for path in pyx],
-    cmdclass={"build_ext": BuildExtensions},
+    libraries=[("kproducer_csrc", {"sources": sources, "cflags": LIBRARY_FLAGS, "obj_deps": {"": depends}})],
+    ext_modules=[Extension(path[:-4].replace(os.sep, "."), [path], **flags) for path in pyx],
+    cmdclass={"build_clib": BuildLibrary, "build_ext": BuildExtensions},
 )
