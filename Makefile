@@ -53,7 +53,7 @@ $(VENV)/.made: .ci/venv
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml setup.py
 	@echo "Building kproducer and installing its extra 'demo' (a Java runtime of 60 MB among it)"
-	@$(PIP) --no-build-isolation --editable '.[demo]'
+	@$(PIP) --quiet --no-build-isolation --editable '.[demo]'
 	@touch $@ $(VENV)/.built
 
 $(VENV)/.dev: $(VENV)/.demo
@@ -87,11 +87,12 @@ integration: dev
 
 # ---- checks ----
 
-lint: dev types
+lint: dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint kproducer
 	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/mypy
 
 types: dev
 	$(VENV)/bin/mypy

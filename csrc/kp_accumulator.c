@@ -21,20 +21,18 @@ static bool has_leader(const kp_partition *p) {
     return atomic_load_explicit((atomic_int *)(uintptr_t)&p->leader, memory_order_relaxed) >= 0;
 }
 
-/* One with a leader if there is any (KIP-480), otherwise any. */
-static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table) {
-    int32_t available = 0;
-    for (int32_t i = 0; i < table->count; i++) {
-        available += has_leader(table->items[i]) ? 1 : 0;
-    }
-    const int32_t among = available > 0 ? available : table->count;
-    int32_t skip = (int32_t)(next_random(topic) % (uint64_t)among);
-    for (int32_t i = 0; i < table->count; i++) {
-        if ((available == 0 || has_leader(table->items[i])) && skip-- == 0) {
-            return i;
+/* The next one in turn that has a leader (KIP-480: any, if none has), from a random start. Taking turns is as even as
+ * drawing lots, and consecutive batches go to different partitions, so that one request can carry them. */
+static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table, int32_t last) {
+    const uint32_t start = last >= 0 ? (uint32_t)last + 1 : (uint32_t)next_random(topic);
+    const uint32_t count = (uint32_t)table->count;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t at = (start + i) % count;
+        if (has_leader(table->items[at])) {
+            return (int32_t)at;
         }
     }
-    return 0;
+    return (int32_t)(start % count);
 }
 
 /* KIP-794: another partition once batch.size bytes went to this one. `full` is the partition to leave. */
@@ -42,7 +40,7 @@ static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, i
     kp_mutex_lock(&topic->lock);
     int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
     if (sticky == full || sticky >= table->count) {
-        sticky = pick_sticky(topic, table);
+        sticky = pick_sticky(topic, table, sticky);
         atomic_store_explicit(&topic->sticky_bytes, 0, memory_order_relaxed);
         atomic_store_explicit(&topic->sticky, sticky, memory_order_relaxed);
     }
@@ -79,21 +77,15 @@ static kp_status choose_partition(kp_topic *topic, const kp_record *r, int32_t w
 
 /* --- news for the pump --- */
 
-static void mark_dirty(kp_core *core, kp_partition *p) {
-    if (atomic_exchange(&p->is_dirty, true)) {
-        return;
-    }
-    kp_partition *head = atomic_load_explicit(&core->dirty, memory_order_relaxed);
-    do {
-        p->dirty_next = head;
-    } while (!atomic_compare_exchange_weak(&core->dirty, &head, p));
-}
-
 kp_partition *kp_accumulator_take_dirty(kp_core *core) { return atomic_exchange(&core->dirty, NULL); }
 
-/* PUMP contract 15: only an append that is due before the pump's next waking wakes it. */
+/* PUMP contract 15: only an append that is due before the pump's next waking wakes it. A full batch (due at once)
+ * does so only when as many are full as the pump waits for. */
 static void wake_if_due(kp_core *core, int64_t due_ns) {
-    if (due_ns < atomic_load(&core->sleeps_until)) {
+    if (due_ns >= atomic_load(&core->sleeps_until)) {
+        return;
+    }
+    if (due_ns != 0 || atomic_fetch_sub(&core->wake_after, 1) <= 1) {
         kp_core_wake_pump(core);
     }
 }
@@ -142,6 +134,7 @@ static kp_status listen_locked(kp_batch *b, const kp_append_options *o) {
     }
     kp_listener l = *o->listener;
     l.index = b->count;
+    l.is_late = false;
     return kp_result_add_listener(b->result, &l);
 }
 
@@ -153,7 +146,9 @@ static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_opti
         if (p->index >= o->n_held || o->held[p->index] != b->result) {
             kp_result_retain(b->result);
         }
-        kp_result_watch(b->result);
+        if (o->listener == NULL) { /* a listener hears of the failure anyway */
+            kp_result_watch(b->result);
+        }
         place->result = b->result;
     }
 }
@@ -183,7 +178,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *
             return status;
         }
         push_sealed_locked(p);
-        mark_dirty(core, p);
+        kp_core_mark_dirty(core, p);
         news->due_ns = 0;
     }
     const int64_t now = kp_clock_ns();
@@ -204,7 +199,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *
     }
     tell_place_locked(p->open, p, o, place);
     atomic_store(&p->open_since, now);
-    mark_dirty(core, p);
+    kp_core_mark_dirty(core, p);
     news->due_ns = kp_min_i64(news->due_ns, atomic_load(&core->urgent) > 0 ? 0 : now + core->config.linger_ns);
     return KP_OK;
 }
@@ -218,7 +213,7 @@ static void seal_if_wanted(kp_core *core, kp_partition *p) {
     const bool seals = atomic_exchange(&p->seal_wanted, false) && p->open != NULL;
     if (seals) {
         push_sealed_locked(p);
-        mark_dirty(core, p);
+        kp_core_mark_dirty(core, p);
     }
     kp_mutex_unlock(&p->lock);
     if (seals) {
@@ -269,13 +264,7 @@ bool kp_accumulator_collect(kp_partition *p) {
     return true;
 }
 
-kp_status kp_accumulator_seal_open(kp_partition *p) {
-    if (!kp_mutex_trylock(&p->lock)) {
-        atomic_store(&p->seal_wanted, true);
-        if (!kp_mutex_trylock(&p->lock)) {
-            return KP_AGAIN;
-        }
-    }
+static void take_open_locked(kp_partition *p) {
     atomic_store(&p->seal_wanted, false);
     kp_accumulator_collect(p); /* sealed before this one, since the last look */
     kp_batch *b = p->open;
@@ -284,6 +273,22 @@ kp_status kp_accumulator_seal_open(kp_partition *p) {
         atomic_store(&p->open_since, 0);
         kp_list_push_back(&p->queue, &b->link);
     }
+}
+
+kp_status kp_accumulator_seal_open(kp_partition *p) {
+    if (!kp_mutex_trylock(&p->lock)) {
+        atomic_store(&p->seal_wanted, true);
+        if (!kp_mutex_trylock(&p->lock)) {
+            return KP_AGAIN;
+        }
+    }
+    take_open_locked(p);
     kp_mutex_unlock(&p->lock);
     return KP_OK;
+}
+
+void kp_accumulator_seal_now(kp_partition *p) {
+    kp_mutex_lock(&p->lock);
+    take_open_locked(p);
+    kp_mutex_unlock(&p->lock);
 }

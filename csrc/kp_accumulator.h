@@ -35,6 +35,8 @@ size_t kp_record_limit(const kp_core *core);
 bool kp_accumulator_collect(kp_partition *p);
 /* Pump: takes the open batch too. KP_AGAIN: an appender holds the lock and has been asked to seal. */
 kp_status kp_accumulator_seal_open(kp_partition *p);
+/* Pump: the same, waiting for the appender; for the rare commands that end batches. */
+void kp_accumulator_seal_now(kp_partition *p);
 /* Pump: the chain of partitions with news since the last call. */
 kp_partition *kp_accumulator_take_dirty(kp_core *core);
 

@@ -219,13 +219,32 @@ int32_t kp_topic_error(kp_topic *topic, char **message) {
 
 /* --- life --- */
 
+void kp_core_mark_dirty(kp_core *core, kp_partition *p) {
+    if (atomic_exchange(&p->is_dirty, true)) {
+        return;
+    }
+    kp_partition *head = atomic_load_explicit(&core->dirty, memory_order_relaxed);
+    do {
+        p->dirty_next = head;
+    } while (!atomic_compare_exchange_weak(&core->dirty, &head, p));
+}
+
+/* Not an append, so nothing is sealed here: a pump that missed the lock meanwhile is told to try again. */
+static void unlock_partition(kp_core *core, kp_partition *p) {
+    kp_mutex_unlock(&p->lock);
+    if (atomic_load(&p->seal_wanted)) {
+        kp_core_mark_dirty(core, p);
+        kp_core_wake_pump(core);
+    }
+}
+
 /* Each lock is passed once: whoever comes after sees `life`. */
 static void settle_appends(kp_core *core) {
     for (kp_topic *t = atomic_load(&core->topics); t != NULL; t = t->next) {
         const kp_partition_table *table = kp_topic_table(t);
         for (int32_t i = 0; table != NULL && i < table->count; i++) {
             kp_mutex_lock(&table->items[i]->lock);
-            kp_mutex_unlock(&table->items[i]->lock);
+            unlock_partition(core, table->items[i]);
         }
     }
 }
@@ -359,6 +378,9 @@ kp_status kp_result_wait(kp_core *core, kp_result *r, int32_t index, int64_t sli
 
 kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     kp_listener moved = *l;
+    moved.is_late = true;
+    kp_partition *p = r->partition;
+    kp_mutex_lock(&p->lock); /* the batch may still be open, with appenders adding listeners of their own */
     /* Counts as a waiter, so that a publisher who saw no listener looks again under the lock. */
     atomic_fetch_add(&core->result_waiters, 1);
     kp_mutex_lock(&core->wait_lock);
@@ -367,6 +389,7 @@ kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     const kp_status status = is_pending ? kp_result_add_listener(r, &moved) : KP_FULL;
     kp_mutex_unlock(&core->wait_lock);
     atomic_fetch_sub(&core->result_waiters, 1);
+    unlock_partition(core, p);
     return status;
 }
 
@@ -382,7 +405,7 @@ static void count_unobserved_locked(kp_core *core, kp_result *r, int64_t n) {
     }
 }
 
-/* A child's share of watchers is an estimate (nobody knows which record a future was for): never below zero. */
+/* Never below zero: a child's share of watchers is an estimate (see kp_core_publish_split). */
 static unsigned drop_watcher(kp_result *r) {
     unsigned before = atomic_load(&r->watched);
     while ((before & ~(unsigned)KP_WATCHED_FAILED) != 0 &&
@@ -415,7 +438,10 @@ void kp_result_unwatch_run(kp_result *r, int32_t first, int32_t n) {
 static void count_failures_locked(kp_core *core, kp_result *r) {
     const unsigned watched = atomic_fetch_or(&r->watched, KP_WATCHED_FAILED);
     const int64_t failed = r->record_errors != NULL ? r->n_record_errors : r->count;
-    const int64_t heard = (int64_t)watched + r->n_listeners;
+    int64_t heard = watched;
+    for (int32_t i = 0; i < r->n_listeners; i++) {
+        heard += r->listeners[i].is_late ? 0 : 1;
+    }
     if (failed > heard) {
         count_unobserved_locked(core, r, failed - heard);
     }
@@ -435,7 +461,8 @@ void kp_core_publish(kp_core *core, kp_result *r, kp_state state) {
      * own counter and check, both sequentially consistent. */
     if (state == KP_DELIVERED && r->n_listeners == 0) {
         atomic_store(&r->state, state);
-        if (atomic_load(&core->result_waiters) == 0) {
+        /* Waiters first: one who listened and left again has been seen by then as a listener. */
+        if (atomic_load(&core->result_waiters) == 0 && r->n_listeners == 0) {
             return;
         }
     }
@@ -451,13 +478,19 @@ void kp_core_publish(kp_core *core, kp_result *r, kp_state state) {
     kp_mutex_unlock(&core->wait_lock);
 }
 
-/* Listeners follow their record; futures find their child by resolving. */
+/* Listeners follow their record; futures find their child by resolving. Nobody knows which records the watchers are
+ * for, so each child gets as many as it must have: a failure may be told twice, but never to nobody. */
 void kp_core_publish_split(kp_core *core, kp_result *parent) {
     kp_mutex_lock(&core->wait_lock);
-    unsigned watched = atomic_load(&parent->watched);
+    const unsigned watched = atomic_load(&parent->watched);
+    unsigned total = 0;
+    for (int32_t i = 0; i < parent->n_children; i++) {
+        total += (unsigned)parent->children[i]->count;
+    }
     for (int32_t i = 0, first = 0; i < parent->n_children; i++) {
         kp_result *child = parent->children[i];
-        const unsigned share = kp_min_size(watched, (size_t)child->count);
+        const unsigned others = total - (unsigned)child->count;
+        const unsigned share = watched > others ? watched - others : 0;
         atomic_store(&child->watched, share);
         for (int32_t k = 0; k < parent->n_listeners; k++) {
             kp_listener l = parent->listeners[k];

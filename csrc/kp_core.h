@@ -126,6 +126,7 @@ typedef struct kp_core {
     /* App to pump. */
     _Atomic(kp_partition *) dirty;
     atomic_llong sleeps_until; /* 0: awake; what an appender compares its ready time with */
+    atomic_int wake_after;     /* batches that may become ready before the pump wants to be woken for them */
     kp_handle wake;            /* write end of the pump's wake-up pair */
     atomic_int urgent;         /* flushes and closes under way: linger is ignored */
     atomic_uint urgent_gen;    /* counts beginnings of flushes and of waits for memory */
@@ -159,6 +160,7 @@ static inline kp_partition_table *kp_topic_table(kp_topic *t) {
     return atomic_load_explicit(&t->table, memory_order_acquire);
 }
 
+void kp_core_mark_dirty(kp_core *core, kp_partition *p); /* there is news in it for the pump */
 void kp_core_wake_pump(kp_core *core);
 void kp_core_hurry(kp_core *core); /* a flush or a wait for memory began: tell the pump */
 void kp_core_post(kp_core *core, kp_msg *event); /* queues an event and wakes control; takes ownership */

@@ -74,9 +74,16 @@ static void count_outcome(kp_pump *pump, const kp_batch *b, kp_state state) {
     }
 }
 
+/* The count of a split's child was told with the split: whoever resolves an index reads it. */
+static void fix_count(const kp_batch *b) {
+    if (b->result->count != b->count) {
+        b->result->count = b->count;
+    }
+}
+
 /* Makes the outcome known. The batch itself may live on, until its answer (contract 7). */
 static void settle(kp_pump *pump, kp_batch *b, kp_state state) {
-    b->result->count = b->count;
+    fix_count(b);
     count_outcome(pump, b, state);
     kp_core_publish(pump->core, b->result, state);
     kp_flush_leave(pump->core, b->flush_gen);
@@ -149,7 +156,7 @@ static void restart_epoch(kp_pump *pump, kp_partition *p) {
         if (b->state == KP_BATCH_DONE) {
             settle(pump, b, b->outcome);
             destroy(pump, b);
-        } else if (b->maybe) {
+        } else if (b->maybe || b->state == KP_BATCH_ASKED) {
             fail_now(pump, b, &gone);
         } else {
             kp_list_remove(&b->link);
@@ -265,10 +272,29 @@ static void tell_wanted(kp_pump *pump, kp_node *node) {
     post(pump, m);
 }
 
-static void unlink_ready(kp_partition *p) {
+void kp_partition_leave_ready(kp_partition *p) {
     if (kp_link_is_linked(&p->ready_link)) {
         kp_list_remove(&p->ready_link);
+        p->node->n_ready--;
     }
+}
+
+/* May it wait a moment for other batches, to share their request? */
+static bool is_pressing(const kp_pump *pump, kp_partition *p) {
+    const kp_core *core = pump->core;
+    const bool has_backlog = !kp_list_is_empty(&p->queue) && p->queue.head.next != p->queue.head.prev;
+    return has_backlog || first_parked(p) != NULL || open_is_due(pump, p) || atomic_load(&core->urgent) > 0 ||
+           atomic_load(&core->pool.n_waiting) > 0;
+}
+
+static void join_ready(kp_pump *pump, kp_partition *p) {
+    kp_node *node = p->node;
+    if (!kp_link_is_linked(&p->ready_link)) {
+        node->ready_since = node->n_ready == 0 ? pump->now : node->ready_since;
+        kp_list_push_back(&node->ready, &p->ready_link);
+        node->n_ready++;
+    }
+    node->is_pressing = node->is_pressing || is_pressing(pump, p);
 }
 
 static kp_batch *oldest_unsettled(kp_partition *p) {
@@ -291,7 +317,9 @@ static int64_t next_deadline(const kp_pump *pump, kp_partition *p) {
     }
     if (oldest != NULL) {
         at = kp_min_i64(at, oldest->created_ns + config->delivery_timeout_ns);
-        at = p->resume_at > pump->now ? kp_min_i64(at, p->resume_at) : at;
+    }
+    if ((oldest != NULL || since != 0) && p->resume_at > pump->now) {
+        at = kp_min_i64(at, p->resume_at);
     }
     return kp_max_i64(at, pump->now + 1); /* what is overdue but locked by an appender: not again in this step */
 }
@@ -311,11 +339,9 @@ void kp_partition_refresh(kp_pump *pump, kp_partition *p) {
         tell_stale(pump, p->topic);
     }
     if (!works || p->node == NULL || !may_drain(pump, p)) {
-        unlink_ready(p);
+        kp_partition_leave_ready(p);
     } else {
-        if (!kp_link_is_linked(&p->ready_link)) {
-            kp_list_push_back(&p->node->ready, &p->ready_link);
-        }
+        join_ready(pump, p);
         tell_wanted(pump, p->node);
     }
     set_timer(pump, p);
@@ -327,8 +353,10 @@ static const kp_failure expired = {.code = KP_CODE_EXPIRED, .persisted = KP_NOT_
 
 static void expire_sent(kp_pump *pump, kp_partition *p, kp_batch *b) {
     set_failure(pump, b, &expired);
+    if (b->state == KP_BATCH_IN_FLIGHT || b->state == KP_BATCH_ASKED) {
+        b->result->failure.persisted = KP_MAYBE_PERSISTED; /* only control knows which refusals are definite */
+    }
     if (b->state == KP_BATCH_IN_FLIGHT) {
-        b->result->failure.persisted = KP_MAYBE_PERSISTED;
         settle(pump, b, KP_FAILED); /* the bytes stay: the socket may still read them (3.10) */
         return;
     }
@@ -399,6 +427,12 @@ static kp_status stamp(kp_pump *pump, kp_partition *p, kp_batch *b) {
         p->next_sequence = kp_sequence_add(p->next_sequence, b->count);
     }
     return status;
+}
+
+size_t kp_partition_next_len(kp_pump *pump, kp_partition *p) {
+    const kp_batch *b = first_parked(p);
+    b = b == NULL ? first_queued(p) : b;
+    return b == NULL ? pump->core->config.batch_size : b->wire != NULL ? b->wire_len : b->len;
 }
 
 kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn) {
@@ -540,8 +574,8 @@ static void refused(kp_pump *pump, kp_partition *p, kp_batch *b, const kp_answer
     }
     b->state = KP_BATCH_PARKED;
     p->is_recovering = true;
-    if (answer->code == CODE_OUT_OF_ORDER && !is_head(p, b)) {
-        return; /* contract 2: it only says that an earlier one is unsettled */
+    if (answer->code == CODE_OUT_OF_ORDER && (!is_head(p, b) || p->wants_new_epoch)) {
+        return; /* contract 2: it only says that an earlier one is unsettled, or failed */
     }
     b->state = KP_BATCH_ASKED;
     hold(p);
@@ -599,7 +633,7 @@ void kp_partition_set_leader(kp_pump *pump, kp_partition *p, kp_leader leader) {
         p->gate_is_open = false; /* first-sequence gate: this leader has acked nothing yet */
     }
     if (node != p->node) {
-        unlink_ready(p);
+        kp_partition_leave_ready(p);
         p->node = node;
     }
     p->leader_epoch = leader.epoch;
@@ -662,7 +696,7 @@ static kp_status cut_publish(kp_pump *pump, kp_batch *parent, cut *c) {
         kp_result_retain(r->children[i]);
     }
     r->n_children = c->n;
-    r->count = parent->count;
+    fix_count(parent);
     kp_link *at = &parent->link;
     for (int32_t i = 0; i < c->n; i++) {
         kp_list_insert_after(at, &c->parts[i]->link);
@@ -754,10 +788,11 @@ void kp_partition_verdict(kp_pump *pump, kp_partition *p, kp_msg *v) {
         acked(pump, p, b, NULL, -1, -1);
         break;
     case KP_RETRY:
+        b->maybe = b->maybe || f.persisted != KP_NOT_PERSISTED;
         b->state = KP_BATCH_PARKED;
         break;
-    case KP_SPLIT:
-        if (split(pump, b) != KP_OK) {
+    case KP_SPLIT: /* 3.6: brokers look at the size before the sequence, so halves of an appended batch are appended */
+        if (b->maybe || split(pump, b) != KP_OK) {
             fail(pump, b, &f);
         }
         break;
@@ -778,13 +813,12 @@ void kp_partition_resume(kp_pump *pump, kp_partition *p, const kp_msg *resume) {
     }
     p->is_held = false;
     p->resume_at = resume->delay_ns > 0 ? pump->now + resume->delay_ns : 0;
-    p->wants_new_epoch = resume->flag_a && is_idempotent(pump);
+    p->wants_new_epoch = p->wants_new_epoch || (resume->flag_a && is_idempotent(pump));
     kp_partition_refresh(pump, p);
 }
 
 void kp_partition_fail_unsent(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
-    (void)kp_accumulator_seal_open(p);
-    kp_accumulator_collect(p);
+    kp_accumulator_seal_now(p);
     for (kp_batch *b = first_queued(p); b != NULL; b = first_queued(p)) {
         fail_now(pump, b, failure);
     }
@@ -793,23 +827,22 @@ void kp_partition_fail_unsent(kp_pump *pump, kp_partition *p, const kp_failure *
 
 /* The connections are closed: nothing is in flight. Appends are over, so the lock is free or soon will be. */
 void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
-    kp_mutex_lock(&p->lock);
-    kp_mutex_unlock(&p->lock);
-    (void)kp_accumulator_seal_open(p);
-    kp_accumulator_collect(p);
+    kp_accumulator_seal_now(p);
     for (kp_batch *b = first_sent(p); b != NULL; b = first_sent(p)) {
         if (b->state == KP_BATCH_DONE) {
             settle(pump, b, b->outcome);
             destroy(pump, b);
         } else {
+            b->maybe = b->maybe || b->state == KP_BATCH_ASKED;
+            mark_unresolved(p, b);
             fail_now(pump, b, failure);
         }
     }
     for (kp_batch *b = first_queued(p); b != NULL; b = first_queued(p)) {
         fail_now(pump, b, failure);
     }
-    p->is_held = p->is_unresolved = p->wants_new_epoch = false;
-    unlink_ready(p);
+    p->is_held = p->wants_new_epoch = false;
+    kp_partition_leave_ready(p);
 }
 
 void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p) {

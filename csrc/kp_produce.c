@@ -181,6 +181,7 @@ kp_status kp_request_encode(kp_request *r, const kp_config *config, int16_t vers
     put_body(&w, config, version);
     kp_put_be32(r->frame, (uint32_t)(r->total - 4));
     r->correlation = correlation;
+    r->version = version;
     return KP_OK;
 }
 

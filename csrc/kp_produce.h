@@ -19,6 +19,7 @@ typedef struct kp_slot {
 typedef struct kp_request {
     kp_link link; /* in its connection */
     int32_t correlation;
+    int16_t version;
     kp_slot *slots; /* grouped by topic */
     int32_t n_slots, cap_slots;
     size_t batch_bytes; /* on the wire */

@@ -22,6 +22,9 @@ typedef struct kp_node {
     int32_t id;
     struct kp_conn *conn; /* the one that new requests go to */
     kp_list ready;        /* partitions with something to send */
+    int n_ready;
+    int64_t ready_since; /* when the list was empty last */
+    bool is_pressing;    /* one of them must not wait for company: linger is over, a retry, a backlog, a flush */
     int64_t throttled_until;
     bool wanted_told; /* CONN_WANTED is a level: told once until the connection is there or lost again */
 } kp_node;
@@ -57,6 +60,7 @@ typedef struct kp_pump {
     unsigned urgent_seen; /* flushes and memory waits whose start has been noticed */
     bool is_stopped;
     bool has_more; /* the step left work that needs no waiting */
+    int64_t nap_ns; /* the last sleep through wake-ups that were of no use */
     kp_handle wake_read;
     kp_thread thread;
     bool is_running;
@@ -86,11 +90,14 @@ void kp_conn_receive(kp_pump *pump, kp_conn *conn);
 void kp_conn_drain(kp_pump *pump, kp_conn *conn); /* builds and sends at most one request */
 void kp_conn_check_deadlines(kp_pump *pump, kp_conn *conn);
 int64_t kp_conn_deadline(const kp_pump *pump, const kp_conn *conn);
+int kp_conn_wanted_batches(const kp_pump *pump, const kp_conn *conn); /* before a wake-up is of use */
 bool kp_conn_wants_write(const kp_conn *conn);
 
 /* kp_partition.c */
+void kp_partition_leave_ready(kp_partition *p);
 void kp_partition_refresh(kp_pump *pump, kp_partition *p); /* ready list, timer, levels: call after any change */
 void kp_partition_tick(kp_pump *pump, kp_partition *p);    /* its timer is due */
+size_t kp_partition_next_len(kp_pump *pump, kp_partition *p); /* of what kp_partition_next gives, or about that */
 kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn); /* NULL: may not send now */
 void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn);
 void kp_partition_answered(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn, const kp_answer *answer,

@@ -3,6 +3,8 @@
 
 #include "kp_pump.h"
 
+enum { NAP_MIN_NS = 1000000, NAP_MAX_NS = 32000000, STEPS_PER_POLL = 4 };
+
 typedef struct poll_set {
     kp_poll_entry *entries; /* [0] is the wake-up pair, then the connections in list order */
     void *scratch;
@@ -63,6 +65,29 @@ static bool may_sleep(const kp_pump *pump, int64_t until) {
     return !has_news;
 }
 
+/* How many full batches are worth a wake-up: fewer would only be looked at and left to gather. */
+static int wanted_batches(kp_pump *pump) {
+    int wanted = kp_list_is_empty(&pump->conns) ? 1 : INT32_MAX;
+    for (kp_link *n = kp_list_first(&pump->conns); n != NULL; n = kp_list_next(&pump->conns, n)) {
+        const int own = kp_conn_wanted_batches(pump, KP_OWNER(n, kp_conn, link));
+        wanted = own < wanted ? own : wanted;
+    }
+    return wanted;
+}
+
+/* The sleep through unwanted wake-ups is short, since fewer batches than wanted may come. While none comes at all it
+ * doubles, and ends in an ordinary sleep: an idle producer, or one whose broker hangs, costs nothing. */
+static int64_t ask_for_news(kp_pump *pump, int64_t now, int64_t until) {
+    const int wanted = wanted_batches(pump);
+    pump->nap_ns = wanted > 1 ? kp_max_i64(pump->nap_ns * 2, NAP_MIN_NS) : 0;
+    if (wanted <= 1 || pump->nap_ns > NAP_MAX_NS) {
+        atomic_store(&pump->core->wake_after, 1);
+        return until;
+    }
+    atomic_store(&pump->core->wake_after, wanted);
+    return kp_min_i64(until, now + pump->nap_ns);
+}
+
 static void wait(kp_pump *pump, poll_set *set, int64_t until) {
     const int count = list_conns(pump, set);
     if (count == 0) {
@@ -70,6 +95,7 @@ static void wait(kp_pump *pump, poll_set *set, int64_t until) {
         return;
     }
     const int64_t now = kp_clock_ns();
+    until = ask_for_news(pump, now, until);
     const bool sleeps = until > now && may_sleep(pump, until);
     const int64_t timeout = !sleeps ? 0 : until == KP_NEVER ? KP_NEVER : until - now;
     KP_COUNT(pump->core, pump_polls, 1);
@@ -79,13 +105,19 @@ static void wait(kp_pump *pump, poll_set *set, int64_t until) {
         kp_wake_clear(pump->wake_read);
     }
     mark_ready(pump, set);
+    if (atomic_load(&pump->core->dirty) != NULL) {
+        pump->nap_ns = 0;
+    }
 }
 
 static void run(void *arg) {
     kp_pump *pump = arg;
     poll_set set = {0};
     while (!pump->is_stopped) {
-        const int64_t until = kp_pump_step(pump, kp_clock_ns());
+        int64_t until = kp_pump_step(pump, kp_clock_ns());
+        for (int i = 1; i < STEPS_PER_POLL && pump->has_more && !pump->is_stopped; i++) {
+            until = kp_pump_step(pump, kp_clock_ns());
+        }
         if (!pump->is_stopped) {
             wait(pump, &set, until);
         }

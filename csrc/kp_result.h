@@ -29,6 +29,7 @@ typedef struct kp_listener {
     int32_t index;
     int32_t key_size, value_size; /* -1: null */
     int64_t timestamp_ms;
+    bool is_late; /* added by a future, which is a watcher already */
 } kp_listener;
 
 typedef struct kp_record_error {
@@ -89,9 +90,8 @@ kp_result *kp_result_resolve(kp_result *r, int32_t *index);
 /* Did this record fail (in a settled, unsplit result), and how? NULL: it was delivered. */
 const kp_record_error *kp_result_record_error(const kp_result *r, int32_t index);
 
-static inline kp_state kp_result_state(kp_result *r) {
-    return (kp_state)atomic_load_explicit(&r->state, memory_order_acquire);
-}
+/* Sequentially consistent: pairs with the publisher's store and its look at the waiters. */
+static inline kp_state kp_result_state(kp_result *r) { return (kp_state)atomic_load(&r->state); }
 
 char *kp_strdup(const char *text, size_t len); /* NULL for NULL or no memory: only messages use it */
 

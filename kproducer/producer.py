@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from kproducer._core.accumulator import RecordAppender
+from kproducer._core.accumulator import RecordAppender, check_topic
 from kproducer.config import ProducerConfig, parse_config
 from kproducer.engine.runtime import Runtime
 from kproducer.errors import KafkaError, KafkaTimeoutError, SerializationError
@@ -65,8 +65,13 @@ class KafkaProducer(RecordAppender):
             runtime.reason_without_memory,
         )
         runtime.pump.on_first_listener(runtime.ensure_delivery)
-        runtime.start()
-        weakref.finalize(self, runtime.close_in_background).atexit = False  # the exit handler is the runtime's
+        try:
+            runtime.start()
+        except BaseException:  # no thread to be had
+            runtime.close(_CLOSE_GRACE_S)
+            raise
+        finalizer = weakref.finalize(self, runtime.close_in_background)
+        finalizer.atexit = False  # the exit handler is the runtime's
 
     @property
     def config(self) -> ProducerConfig:
@@ -84,9 +89,12 @@ class KafkaProducer(RecordAppender):
             UnobservedDeliveryError: records failed and nobody listened.
             IllegalStateError: called from a delivery callback.
         """
-        if not self._runtime.pump.flush(_milliseconds(timeout)):
-            raise KafkaTimeoutError(f"flush: not every record has an outcome within {timeout} s", persisted="maybe")
-        self._runtime.pump.raise_unobserved()
+        pump = self._running().pump
+        if not pump.flush(_milliseconds(timeout)):
+            raise KafkaTimeoutError(
+                f"flush: not every record has an outcome within {timeout} s", persisted="maybe"
+            )
+        pump.raise_unobserved()
 
     def close(self, timeout: float | None = None) -> None:
         """Take no more records, deliver those accepted, and end the threads. A second call does nothing.
@@ -100,27 +108,32 @@ class KafkaProducer(RecordAppender):
             IllegalStateError: called from a delivery callback.
         """
         wait_ms = _milliseconds(timeout)
-        self._runtime.refuse_own_thread("close")
+        runtime = self._running()
+        runtime.pump.refuse_fork()  # before the lock, which another thread of the parent may have held
+        runtime.refuse_own_thread("close")
         with self._close_lock:
-            if self._runtime.is_closed:
+            if runtime.is_closed:
                 return
-            self._runtime.pump.close_appends()
+            runtime.pump.close_appends()
             try:
-                self._runtime.pump.flush(wait_ms)
+                runtime.pump.flush(wait_ms)
             finally:
-                self._runtime.close(_CLOSE_GRACE_S)
-        self._runtime.pump.raise_unobserved()
+                runtime.close(_CLOSE_GRACE_S)
+        runtime.pump.raise_unobserved()
 
     def partitions_for(self, topic: str) -> list[PartitionInfo]:
         """Return the partitions of a topic, asking the cluster if need be (up to `max.block.ms`).
 
         Raises:
             KafkaTimeoutError: no metadata in time.
+            InvalidTopicError: the name is not legal.
         """
-        return list(self._runtime.partitions_for(topic, self._config.max_block_ms / 1000))
+        name = check_topic(topic)
+        return list(self._running().partitions_for(name, self._config.max_block_ms / 1000))
 
     def metrics(self) -> dict[str, float]:
         """Return Java's producer metrics by name, with percentiles in milliseconds added."""
+        self._running().pump.refuse_fork()
         return self._metrics.snapshot()
 
     def __enter__(self) -> Self:
@@ -137,7 +150,15 @@ class KafkaProducer(RecordAppender):
         except KafkaError as unobserved:  # the body's own exception is the one to see
             logger.error("producer %s: %s", self._client_id, unobserved)
 
+    def _running(self) -> Runtime:
+        try:
+            return self._runtime
+        except AttributeError:
+            raise RuntimeError("KafkaProducer.__init__ was not called, or failed") from None
+
     def __repr__(self) -> str:
+        if not hasattr(self, "_runtime"):
+            return "<KafkaProducer uninitialised>"
         state = "closed" if self._runtime.is_closed else "open"
         return f"<KafkaProducer {self._client_id} {state}>"
 

@@ -6,6 +6,9 @@ from kproducer._core.pump import Pump
 from kproducer.errors import KafkaError
 from kproducer.types import Headers, ProducerRecord, RecordMetadata
 
+def check_topic(name: object) -> str:
+    """Return a legal topic name as an exact str; raise TypeError or InvalidTopicError."""
+
 class TopicHandle: ...
 
 class RecordAppender:

@@ -4,7 +4,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.long cimport PyLong_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.number cimport PyNumber_Index
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -65,15 +66,21 @@ cdef class TopicHandle:
     """A checked topic name and its place in the core; made once for each topic."""
 
 
-cdef TopicHandle make_handle(Pump pump, name):
+def check_topic(name):
+    """Return a legal topic name as an exact str; raise TypeError or InvalidTopicError."""
     if not isinstance(name, str):
         raise TypeError(f"topic must be str, not {type(name).__name__}")
-    if not TOPIC_NAME.fullmatch(name) or name in (".", ".."):
+    exact = str.__str__(name)  # str() would ask a subclass, and an enum answers with another text
+    if not TOPIC_NAME.fullmatch(exact) or exact in (".", ".."):
         raise InvalidTopicError(
-            f"topic {name[:260]!r}: must be 1 to 249 characters of a-z A-Z 0-9 . _ - and not . or ..")
+            f"topic {exact[:260]!r}: must be 1 to 249 characters of a-z A-Z 0-9 . _ - and not . or ..")
+    return exact
+
+
+cdef TopicHandle make_handle(Pump pump, name):
     cdef TopicHandle handle = <TopicHandle>TopicHandle.__new__(TopicHandle)
-    handle.topic = pump.topic_named(str(name))
-    handle.name = str(name)
+    handle.name = check_topic(name)
+    handle.topic = pump.topic_named(handle.name)
     return handle
 
 
@@ -101,7 +108,7 @@ cdef bytes encode_headers(headers):
     cdef list parts = []
     cdef uint8_t head[5]
     pairs = headers.items() if isinstance(headers, dict) else headers
-    if isinstance(pairs, (str, bytes)):
+    if isinstance(pairs, (str, bytes)) or not hasattr(type(pairs), "__iter__"):
         raise TypeError(f"headers must be (key, value) pairs, not {type(headers).__name__}")
     n = 0
     for pair in pairs:
@@ -120,24 +127,25 @@ cdef bytes encode_headers(headers):
 
 # --- scalars ---
 
+cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
+    """A number from 0 to `highest`; read once, so that no __index__ can change its mind after the check."""
+    cdef int overflow = 0
+    cdef int64_t n
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
+    number = PyNumber_Index(value)
+    n = PyLong_AsLongLongAndOverflow(number, &overflow)
+    if overflow != 0 or not 0 <= n <= highest:
+        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
+    return n
+
+
 cdef int64_t timestamp_of(value) except -1:
-    if value is None:
-        return kp_wall_ms()
-    if not PyLong_CheckExact(value) and (isinstance(value, (bool, float)) or not hasattr(value, "__index__")):
-        raise TypeError(f"timestamp_ms must be int milliseconds since the epoch, not {type(value).__name__}")
-    if not 0 <= value <= 0x7FFFFFFFFFFFFFFF:
-        raise ValueError(f"timestamp_ms={value}: must be from 0 to 2**63-1")
-    return <int64_t>value
+    return whole_number("timestamp_ms", value, 0x7FFFFFFFFFFFFFFF, "milliseconds since the epoch, 0 to 2**63-1")
 
 
-cdef int32_t partition_of(value) except -2:
-    if value is None:
-        return -1
-    if not PyLong_CheckExact(value) and (isinstance(value, (bool, float)) or not hasattr(value, "__index__")):
-        raise TypeError(f"partition must be int or None, not {type(value).__name__}")
-    if not 0 <= value <= 0x7FFFFFFE:
-        raise ValueError(f"partition={value}: must be from 0 to 2**31-2, or None")
-    return <int32_t>value
+cdef int32_t partition_of(value) except -1:
+    return <int32_t>whole_number("partition", value, 0x7FFFFFFE, "from 0 to 2**31-2, or None")
 
 
 cdef int check_callback(fn) except -1:
@@ -204,6 +212,7 @@ cdef class RecordAppender:
         future.key_size = <int32_t>record.key_len
         future.value_size = <int32_t>record.value_len
         future.timestamp_ms = record.timestamp_ms
+        future.is_asked = on_delivery is not None  # which hears of a failure even if the future is dropped
         return future
 
     def produce(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
@@ -224,6 +233,7 @@ cdef class RecordAppender:
         cdef kp_record record
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         cdef bint has_keys = keys is not None
+        cdef object end = object()
         result.pump = self._pump
         memset(&options, 0, sizeof(options))
         options.want_result = True
@@ -232,18 +242,18 @@ cdef class RecordAppender:
         try:
             for value in values:
                 if has_keys:
-                    key = next(key_iterator, has_keys)
-                    if key is True:
+                    key = next(key_iterator, end)
+                    if key is end:
                         raise ValueError("keys has fewer items than values")
                 options.held = result.held
                 options.n_held = result.n_held
                 self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
                 result.note(place.result, place.partition, place.index)
                 result.count += 1
-            if has_keys and next(key_iterator, has_keys) is not True:
+            if has_keys and next(key_iterator, end) is not end:
                 raise ValueError("keys has more items than values")
-        except (TypeError, ValueError) as error:
-            error.add_note(f"the {result.count} records before it were accepted")
+        except BaseException as error:
+            error.add_note(f"send_many: the {result.count} records before it were accepted")
             raise
         return result
 
@@ -253,9 +263,9 @@ cdef class RecordAppender:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
-        if self._prepare is not None:
-            value, key, partition = self._prepare(topic, value, key, headers, partition)
         cdef TopicHandle handle = self.handle(topic)
+        if self._prepare is not None:
+            value, key, partition = self._prepare(handle.name, value, key, headers, partition)
         options.partition = -1 if partition is None else partition_of(partition)
         record.timestamp_ms = kp_wall_ms() if timestamp_ms is None else timestamp_of(timestamp_ms)
         record.headers = NULL
@@ -348,7 +358,7 @@ cdef class RecordAppender:
         cdef kp_status status = KP_AGAIN
         cdef uint64_t error_gen
         cdef int64_t slice_end
-        self._pump.refuse_own_threads("send() to a topic without metadata")
+        self._pump.refuse_control_thread("send() to a topic without metadata")
         error_gen = kp_topic_want(handle.topic, partition + 1)
         while status == KP_AGAIN:
             slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
@@ -383,6 +393,7 @@ cdef class RecordAppender:
         cdef int64_t slice_end
         cdef bint timed_out = False
         cdef kp_core *core = self._pump.core
+        self._pump.refuse_control_thread("send() while buffer.memory is used up")
         kp_pool_wait_begin(&core.pool, &waiter, needed)
         try:
             kp_core_hurry(core)
@@ -421,6 +432,8 @@ cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t 
         PyObject_GetBuffer(value, view, PyBUF_SIMPLE)
     except TypeError:
         raise bytes_wanted(what, value) from None
+    except BufferError:
+        raise TypeError(f"{what} must be contiguous: bytes({what}) copies it") from None
     data[0] = <const uint8_t *>view.buf
     n[0] = view.len
     return 0

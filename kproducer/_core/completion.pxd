@@ -10,7 +10,8 @@ cdef class RecordFuture:
     cdef int64_t timestamp_ms
     cdef bint is_asked
     cdef int wait(self, timeout) except -1
-    cdef int ask(self) except -1
+    cdef int check_made(self) except -1
+    cdef int listen(self, fn) except -1
     cdef object outcome(self)
 
 ctypedef struct Run:

@@ -1,6 +1,7 @@
 # cython: language_level=3, freethreading_compatible=True
 """Outcomes for those who asked: a future is (result of the batch, index); callbacks run a list per turn."""
 import asyncio
+import inspect
 import logging
 import threading
 
@@ -62,6 +63,8 @@ cdef object metadata_of(kp_result *r, int32_t index, int64_t timestamp_ms, int32
 cdef int64_t deadline_of(timeout) except? -1:
     if timeout is None:
         return KP_NEVER
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be seconds or None, not {type(timeout).__name__}")
     if not timeout >= 0:  # NaN too
         raise ValueError(f"timeout={timeout!r}: must be seconds >= 0, or None to wait for ever")
     if timeout > 1e9:
@@ -103,17 +106,22 @@ cdef class RecordFuture:
     def __init__(self):
         raise TypeError("futures are made by send()")
 
-    cdef int ask(self) except -1:
-        self.is_asked = True
+    cdef int check_made(self) except -1:
+        if self.result_ is NULL:
+            raise TypeError("futures are made by send()")
+        if self.pump.is_forked():
+            raise_life(self.pump.core)
         return 0
 
     cdef int wait(self, timeout) except -1:
+        self.check_made()
         if not wait_for(self.pump, self.result_, self.index, deadline_of(timeout)):
             raise KafkaTimeoutError(f"no outcome within {timeout} s; the record is still on its way", persisted="maybe")
         return 0
 
     cdef object outcome(self):
-        """(metadata, None) or (None, error); the record is settled."""
+        """(metadata, None) or (None, error); the record is settled, and from now on somebody knows."""
+        self.is_asked = True
         cdef int32_t index = self.index
         cdef kp_result *r = kp_result_resolve(self.result_, &index)
         error = failure_of(r, index) if kp_result_state(r) == KP_FAILED else None
@@ -124,6 +132,7 @@ cdef class RecordFuture:
     def done(self):
         """Whether the outcome is known."""
         cdef int32_t index = self.index
+        self.check_made()
         return kp_result_state(kp_result_resolve(self.result_, &index)) != KP_PENDING
 
     def result(self, timeout=None):
@@ -133,7 +142,6 @@ cdef class RecordFuture:
             KafkaTimeoutError: no outcome in time; the record is still on its way.
             KafkaError: the record failed.
         """
-        self.ask()
         self.wait(timeout)
         metadata, error = self.outcome()
         if error is not None:
@@ -146,19 +154,22 @@ cdef class RecordFuture:
 
     def exception(self, timeout=None):
         """Return the error of a failed record, or None, waiting as result() does."""
-        self.ask()
         self.wait(timeout)
         return self.outcome()[1]
 
     def add_done_callback(self, fn):
-        """Call fn(future) on the delivery thread when the outcome is known, or now if it is."""
+        """Call fn(future) on the delivery thread when the outcome is known, or now if it is.
+
+        What fn raises is logged, wherever it runs.
+        """
+        self.check_made()
+        check_callback(fn)
+        self.listen(fn)
+        self.is_asked = True
+
+    cdef int listen(self, fn) except -1:
         cdef kp_listener l
         cdef kp_status status
-        if not callable(fn):
-            raise TypeError(f"callback {fn!r} is not callable")
-        if self.pump.is_forked():
-            raise_life(self.pump.core)
-        self.ask()
         if not self.pump.has_listeners:
             self.pump.first_listener()
         pair = DoneCallback(fn, self)
@@ -169,9 +180,9 @@ cdef class RecordFuture:
         Py_INCREF(pair)
         status = kp_result_listen(self.pump.core, self.result_, &l)
         if status != KP_OK:
-            Py_DECREF(pair)
+            Py_DECREF(pair)  # `pair` itself holds another
             check(status)
-            fn(self)  # settled already
+            call_listener(self.result_, &l)  # settled already
 
     def cancel(self):
         """A record that was accepted is not taken back: False, as concurrent.futures says it."""
@@ -198,9 +209,18 @@ cdef class RecordFuture:
             except RuntimeError:
                 pass  # the loop was closed: nobody waits any more
 
-        self.add_done_callback(tell)
+        self.check_made()
+        self.listen(tell)  # not asked yet: when the task is cancelled, a failure has been told to nobody
         await waiter
         return self.result(0)
+
+
+cdef int check_callback(fn) except -1:
+    if not callable(fn):
+        raise TypeError(f"callback must be callable, not {type(fn).__name__}")
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError("callback must be a plain function: it runs on the delivery thread, which awaits nothing")
+    return 0
 
 
 cdef class DoneCallback:
@@ -214,12 +234,13 @@ cdef class DoneCallback:
         self.future = future
 
 
-cdef int call_listener(kp_result *r, const kp_listener *l) except -1:
+cdef void call_listener(kp_result *r, const kp_listener *l) noexcept:
+    """Even a log handler that raises must not keep the next callback from running: Cython reports it and goes on."""
     listener = <object>l.object
     try:
         if type(listener) is DoneCallback:
             (<DoneCallback>listener).fn((<DoneCallback>listener).future)
-            return 0
+            return
         error = failure_of(r, l.index) if kp_result_state(r) == KP_FAILED else None
         if error is not None:
             listener(None, error)
@@ -228,7 +249,6 @@ cdef int call_listener(kp_result *r, const kp_listener *l) except -1:
     except BaseException:  # a callback's edge: logged with its record, the next one runs
         logger.exception("delivery callback failed for %s-%d",
                          r.partition.topic.name[:r.partition.topic.name_len].decode(), r.partition.index)
-    return 0
 
 
 def deliver(Pump pump):
@@ -356,13 +376,14 @@ cdef class SendManyResult:
     def wait(self, timeout=None):
         """Wait until every record has its outcome, up to `timeout` seconds (default None: for ever); return self.
 
+        Failures are told by `failed`, `errors()` and `first_error`; if none of them is read, by the next flush().
+
         Raises:
             KafkaTimeoutError: some have none in time; they are still on their way.
         """
         cdef int64_t deadline = deadline_of(timeout)
         cdef Py_ssize_t i
         cdef int32_t k
-        self.is_asked = True
         for i in range(self.n_runs):
             k = self.runs[i].first
             while k < self.runs[i].first + self.runs[i].n:
@@ -387,6 +408,7 @@ cdef class SendManyResult:
         cdef int32_t k, at
         cdef kp_result *r
         self.wait()
+        self.is_asked = True
         found = []
         for i in range(self.n_runs):
             if kp_result_state(self.runs[i].result) == KP_DELIVERED:

@@ -21,6 +21,8 @@ cdef extern from "kp_os.h" nogil:
     ctypedef intptr_t kp_handle
     int64_t KP_NEVER
     int64_t kp_clock_ns()
+    void kp_socket_close(kp_handle h)
+    void kp_wake_clear(kp_handle h)
     int64_t kp_wall_ms()
 
 cdef extern from "kp_murmur2.h" nogil:

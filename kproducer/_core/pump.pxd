@@ -1,9 +1,9 @@
-from kproducer._core.csrc cimport int64_t, kp_core, kp_msg, kp_pump, kp_topic
+from kproducer._core.csrc cimport int64_t, kp_core, kp_handle, kp_msg, kp_pump, kp_topic
 
 cdef class Pump:
     cdef kp_core *core
     cdef kp_pump *pump
-    cdef object _wake_read, _wake_write, _event_read, _event_write
+    cdef kp_handle wake_read, wake_write, event_read, event_write
     cdef object _codec_source
     cdef object __weakref__
     cdef readonly unsigned long delivery_thread
@@ -15,3 +15,4 @@ cdef class Pump:
     cdef int command(self, kp_msg *m) except -1
     cdef int first_listener(self) except -1
     cdef int refuse_own_threads(self, str verb) except -1
+    cdef int refuse_control_thread(self, str verb) except -1

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kproducer._core.events import Action, Event
 
@@ -29,6 +29,10 @@ class Pump:
         max_response_bytes: int = ...,
     ) -> None: ...
     def start(self) -> None: ...
+    def set_threads(self, control: int | None = None, delivery: int | None = None) -> None:
+        """Tell which threads must not wait inside the API."""
+    def on_first_listener(self, start_delivery: Callable[[], None]) -> None:
+        """`start_delivery()` is called once, by the thread that registers the first callback."""
     def event_fileno(self) -> int:
         """A descriptor that polls readable while events wait; take_events() empties it."""
     def take_events(self) -> list[Event]: ...
@@ -66,10 +70,22 @@ class Pump:
     def stop(self) -> None:
         """Fail what is left, close the connections, end the thread; Stopped is the last event."""
     def join(self, timeout_ms: int) -> bool: ...
+    def close_appends(self) -> None:
+        """Refuse later appends with ProducerClosedError; none is under way when this returns."""
+    def stop_delivery(self) -> None:
+        """Let completion.deliver() return False once its lists are empty."""
+    def flush(self, timeout_ms: float | None = None) -> bool:
+        """Wait until all that was appended before has its outcome and its callbacks have run; False: not in time."""
+    def raise_unobserved(self) -> None:
+        """Raise one UnobservedDeliveryError for the failures that nobody listened to since the last call."""
     def abandon(self) -> None:
         """After fork, in the child: no lock is taken, nothing is freed, every later call raises ForkError."""
     def source_of_codec(self) -> str: ...
+    def refuse_fork(self) -> None:
+        """Raise ForkError in a forked child."""
     def counters(self) -> dict[str, int]:
         """Snapshot of the C counters, without a lock."""
     def histogram(self, name: str) -> list[tuple[int, int]]:
         """(upper bound in microseconds, count) of 'queue', 'request' or 'delivery' time."""
+    def histogram_summary(self, name: str) -> tuple[int, int, int]:
+        """(count, sum in ns, max in ns) of a histogram."""

@@ -74,9 +74,11 @@ from kproducer._core.csrc cimport (
     kp_record_error,
     kp_result_release,
     kp_status,
+    kp_socket_close,
     kp_strdup,
     kp_topic,
     kp_unobserved,
+    kp_wake_clear,
 )
 from kproducer._core.status cimport check, failure_of, raise_life, text_or_none
 
@@ -169,6 +171,7 @@ cdef class Pump:
     def __cinit__(self):
         self.core = NULL
         self.pump = NULL
+        self.wake_read = self.wake_write = self.event_read = self.event_write = -1
 
     def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
                  linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
@@ -182,7 +185,7 @@ cdef class Pump:
         config.ignore_keys = ignore_keys
         config.retries = retries
         config.max_in_flight = max_in_flight
-        config.batch_size = batch_size
+        config.batch_size = min(batch_size, buffer_memory)  # a smaller memory is legal, and so are its batches
         config.buffer_memory = buffer_memory
         config.max_request_size = max_request_size
         config.max_response_bytes = max_response_bytes
@@ -193,27 +196,38 @@ cdef class Pump:
         config.codec = CODEC_IDS[compression]
         config.codec_level = KP_CODEC_LEVEL_DEFAULT if compression_level is None else compression_level
         self._codec_source = fill_codec(compression, &config.codec_lib)
-        self._wake_read, self._wake_write = _pair()
-        self._event_read, self._event_write = _pair()
-        self.core = kp_core_new(&config, self._wake_write.fileno(), self._event_write.fileno())
+        self.wake_read, self.wake_write = _pair()
+        self.event_read, self.event_write = _pair()
+        self.core = kp_core_new(&config, self.wake_write, self.event_write)
         if self.core is NULL:
             raise MemoryError
-        check(kp_pump_new(self.core, &kp_pump_sockets, self._wake_read.fileno(), &self.pump))
+        check(kp_pump_new(self.core, &kp_pump_sockets, self.wake_read, &self.pump))
 
     def __dealloc__(self):
-        if self.core is NULL or self.is_forked():
-            return  # after fork nothing of C is touched: it leaks
-        kp_pump_free(self.pump)
-        kp_core_release(self.core)
+        if self.core is not NULL:
+            if self.is_forked():
+                return  # after fork nothing of C is touched: it leaks
+            kp_pump_free(self.pump)
+            kp_core_release(self.core)
+        for handle in (self.wake_read, self.wake_write, self.event_read, self.event_write):
+            if handle != -1:
+                kp_socket_close(handle)
 
     cdef bint is_forked(self) noexcept:
         return kp_core_life(self.core) == KP_FORKED
 
+    def refuse_fork(self):
+        """Raise ForkError in a forked child."""
+        if self.is_forked():
+            raise_life(self.core)
+
     cdef int refuse_own_threads(self, str verb) except -1:
-        me = threading.get_ident()
-        if me == self.delivery_thread:
+        if threading.get_ident() == self.delivery_thread:
             raise IllegalStateError(f"{verb} from a delivery callback would wait for itself")
-        if me == self.control_thread:
+        return self.refuse_control_thread(verb)
+
+    cdef int refuse_control_thread(self, str verb) except -1:
+        if threading.get_ident() == self.control_thread:
             raise IllegalStateError(f"{verb} on the producer's own thread would wait for itself")
         return 0
 
@@ -342,16 +356,12 @@ cdef class Pump:
     # --- events ---
 
     def event_fileno(self):
-        return self._event_read.fileno()
+        return self.event_read
 
     def take_events(self):
         cdef kp_msg *m
         cdef kp_msg *next
-        try:
-            while len(self._event_read.recv(4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass  # the byte was read with an earlier one
+        kp_wake_clear(self.event_read)
         taken = []
         m = kp_queue_take_all(&self.core.events)
         while m is not NULL:
@@ -516,7 +526,8 @@ def _index_of(row):
 
 
 def _pair():
+    """Handles of a wake-up pair, closed when the Pump goes: until then any thread may write."""
     read, write = socket.socketpair()
     read.setblocking(False)
     write.setblocking(False)
-    return read, write
+    return read.detach(), write.detach()

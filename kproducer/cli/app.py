@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kproducer import KafkaError
 from kproducer.cli import demo, ingest, kafka
 from kproducer.testing import ClusterError
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None, *, producer_factory: Callable[..., A
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
-    except (ClusterError, ValueError) as error:
+    except (ClusterError, KafkaError, ValueError, OSError) as error:
         print(f"kproducer: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

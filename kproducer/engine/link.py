@@ -215,7 +215,8 @@ class Link:
         return answers
 
     def _flush(self) -> None:
-        assert self._transport is not None and self._connection is not None
+        assert self._transport is not None
+        assert self._connection is not None
         data = self._connection.data_to_send()
         if data:
             self._connection.sent(self._transport.send(data))

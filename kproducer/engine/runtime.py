@@ -17,7 +17,6 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -42,6 +41,7 @@ from kproducer.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerClosedError,
+    UnobservedDeliveryError,
     error_for,
 )
 from kproducer.net.poller import SelectorPoller
@@ -51,6 +51,7 @@ from kproducer.types import PartitionInfo
 logger = logging.getLogger(__name__)
 
 EXIT_FLUSH_S: Final = 5.0
+EXIT_STOP_S: Final = 2.0
 _FRAME_LIMIT: Final = 64 * 1024 * 1024
 _INTERNAL_ERROR: Final = -1
 # What brokers accept as a software version (KIP-511).
@@ -73,13 +74,10 @@ class Runtime:
 
     Attributes:
         pump: the C core.
-        flush_at_exit: called when the interpreter exits without close(), or the producer object was collected,
-            with a time in seconds; flushes and returns how many records are still undelivered. Set by the face.
     """
 
     def __init__(self, config: ProducerConfig, *, client_id: str) -> None:
         self.pump = make_pump(config, client_id)
-        self.flush_at_exit: Callable[[float], int] | None = None
         self._client_id = client_id
         self._mailbox = Mailbox()
         self._poller = SelectorPoller()
@@ -137,18 +135,24 @@ class Runtime:
             return
         try:
             # Not threading.Thread, whose start() waits, and waiting is not for a finalizer.
-            _thread.start_new_thread(self._flush_and_close, ())
+            _thread.start_new_thread(self._flush_and_close, (None,))
         except RuntimeError:
             pass  # the interpreter is going down: the exit handler does the same
 
-    def _flush_and_close(self, flush_s: float = math.inf) -> int:
-        left = 0
+    def _flush_and_close(self, flush_ms: float | None) -> int:
+        """Close when nobody is left to call close(); return how many records were given up."""
         try:
-            if self.flush_at_exit is not None:
-                left = self.flush_at_exit(min(flush_s, threading.TIMEOUT_MAX))
-            self.close(EXIT_FLUSH_S)
+            self.pump.close_appends()
+            self.pump.flush(flush_ms)
+            failed_before = self.pump.counters()["records_failed"]
+            self.close(EXIT_STOP_S)
+            left = self.pump.counters()["records_failed"] - failed_before
+            self.pump.raise_unobserved()
+        except UnobservedDeliveryError as error:
+            logger.warning("producer %s was not closed: %s", self._client_id, error)
         except KafkaError as error:
             logger.warning("closing producer %s: %s", self._client_id, error)
+            return 0
         return left
 
     def _stop(self, deadline: float) -> None:
@@ -225,9 +229,9 @@ class Runtime:
     # --- the control thread ------------------------------------------------------------------------------
 
     def _run_control(self) -> None:
-        self.pump.set_threads(control=threading.get_ident())
         end: KafkaError = ProducerClosedError("the producer is closed")
         try:
+            self.pump.set_threads(control=threading.get_ident())
             while not self._sender.is_stopped:
                 self._sender.run_once(clock_ms())
         except Exception as error:
@@ -270,7 +274,7 @@ class Runtime:
     def _exit(self) -> None:
         if self._is_closing or self._is_forked:
             return
-        left = self._flush_and_close(EXIT_FLUSH_S)
+        left = self._flush_and_close(EXIT_FLUSH_S * 1000)
         text = f"producer {self._client_id} was not closed: {left} records were not delivered at exit"
         if left:
             logger.warning("%s", text)

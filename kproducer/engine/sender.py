@@ -122,7 +122,6 @@ class Sender:
         self._wanted: set[int] = set()
         self._adopted: dict[int, tuple[int, int]] = {}  # node -> (conn_gen, Produce version)
         self._last_conn_gen = 0
-        self._recreated: dict[str, tuple[int, int]] = {}  # topic -> identity when its id changed
         self._asking_partitions: list[PartitionsFor] = []
         self._on_event: dict[type[Any], Callable[[Any, float], None]] = {
             ConnWanted: self._on_conn_wanted,
@@ -394,7 +393,6 @@ class Sender:
             return
         for topic in update.recreated:
             logger.warning("topic %s has been deleted and created again; records go to the new one", topic)
-            self._recreated[topic] = self._identity.current
         for snapshot in update.changed:
             self._publish(snapshot)
         for topic, error in update.refused:
@@ -509,8 +507,7 @@ class Sender:
 
     def _on_partition_quiet(self, event: PartitionQuiet, now: float) -> None:
         seen = (event.producer_id, event.producer_epoch)
-        needs_epoch = event.unresolved or self._recreated.get(event.topic) == seen
-        wanted = IdentityChange.BUMP if needs_epoch and event.producer_id >= 0 else IdentityChange.KEEP
+        wanted = IdentityChange.BUMP if event.unresolved and event.producer_id >= 0 else IdentityChange.KEEP
         self._resume_with(Resume(event.topic, event.partition, event.hold_gen, 0.0), wanted, seen)
 
     def _resume_with(self, resume: Resume, wanted: IdentityChange, seen: tuple[int, int]) -> None:

@@ -351,8 +351,8 @@ kp_config script_config(void) {
         .idempotent = true,
         .retries = INT32_MAX,
         .max_in_flight = 5,
-        .batch_size = 512,
-        .buffer_memory = 64 * 1024,
+        .batch_size = 64 * 1024, /* so large that one ready batch never waits for company */
+        .buffer_memory = 4 * 1024 * 1024,
         .max_request_size = 1024 * 1024,
         .max_response_bytes = 64 * 1024,
         .linger_ns = 0,

@@ -15,7 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 from uuid import UUID
 
 from kproducer.config import HostPort
@@ -44,6 +44,7 @@ from kproducer.protocol.messages.produce import (
 )
 from kproducer.protocol.primitives import ZERO_UUID, Reader
 from kproducer.protocol.versions import SUPPORTED_APIS
+from tests.fakes.producer_state import ProducerStates
 
 VersionTable: TypeAlias = Mapping[int, tuple[int, int]]
 
@@ -154,6 +155,7 @@ class ScriptedTopic:
     error_code: int = 0
     batches: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     next_offsets: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    producers: dict[int, ProducerStates] = field(default_factory=lambda: defaultdict(ProducerStates))
 
 
 class ScriptedCluster:
@@ -265,7 +267,7 @@ class ScriptedBroker:
         self.address = HostPort(*self._listener.getsockname()[:2])
         self.cluster.brokers[node_id] = self.address
 
-    def __enter__(self) -> ScriptedBroker:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -474,6 +476,11 @@ class ScriptedBroker:
         records = part.records or b""
         (count,) = struct.unpack_from(">i", records, _RECORD_COUNT_AT)
         base_offset = topic.next_offsets[part.index]
+        code, known_at = topic.producers[part.index].judge(records, base_offset)
+        if code:
+            return PartitionProduceResponse(index=part.index, error_code=code, base_offset=-1)
+        if known_at is not None:
+            return PartitionProduceResponse(index=part.index, base_offset=known_at, log_start_offset=0)
         topic.next_offsets[part.index] += count
         topic.batches[part.index].append(records)
         return PartitionProduceResponse(index=part.index, base_offset=base_offset, log_start_offset=0)

@@ -58,7 +58,9 @@ def consume(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
     values: list[bytes] = []
     deadline = time.monotonic() + 30
     while len(values) < count and time.monotonic() < deadline:
-        values += [message.value() or b"" for message in consumer.consume(count, 0.5) if message.error() is None]
+        values += [
+            message.value() or b"" for message in consumer.consume(count, 0.5) if message.error() is None
+        ]
     consumer.close()
     return values
 

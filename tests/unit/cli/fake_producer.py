@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Self
 
-from kproducer import KafkaError
+from kproducer import KafkaError, RecordTooLargeError
 
 Hook = Callable[["FakeProducer"], None]
 
@@ -33,6 +34,7 @@ class FakeProducer:
         self,
         *,
         fails: Callable[[bytes], bool] = lambda value: False,
+        is_too_large: Callable[[bytes], bool] = lambda value: False,
         on_send: Hook = lambda producer: None,
         on_wait: Hook = lambda producer: None,
     ) -> None:
@@ -43,6 +45,7 @@ class FakeProducer:
         self.results: list[FakeResult] = []
         self.closed_with: list[float | None] = []
         self.fails = fails
+        self.is_too_large = is_too_large
         self.on_send = on_send
         self.on_wait = on_wait
         self.close_error: KafkaError | None = None
@@ -55,10 +58,15 @@ class FakeProducer:
     def send_many(
         self, topic: str, values: Iterable[bytes], keys: Iterable[bytes | None] | None = None
     ) -> FakeResult:
-        batch = list(values)
+        batch: list[bytes] = []
+        key_iterator = repeat(None) if keys is None else iter(keys)
         self.topics.add(topic)
-        self.values += batch
-        self.keys += [None] * len(batch) if keys is None else list(keys)
+        for value, key in zip(values, key_iterator, strict=False):
+            if self.is_too_large(value):
+                raise RecordTooLargeError
+            batch.append(value)
+            self.values.append(value)
+            self.keys.append(key)
         self.on_send(self)
         result = FakeResult(self, len(batch), sum(map(self.fails, batch)))
         self.results.append(result)

@@ -161,6 +161,21 @@ def test_a_send_that_raises_ends_the_run_and_says_what_is_left(
     assert f"Left: all of {two_lines}, all of {two_lines}" in out
 
 
+def test_a_record_that_is_too_large_fails_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b'{"u":1}\n{"u":2,"large":1}\n{"u":3}\n{"u":4,"large":1}\n{"u":5}\n{"u":6}\n')
+    producer = FakeProducer(is_too_large=lambda value: b"large" in value)
+
+    assert ingest(producer, "--format", "ndjson", "--key-field", "u", path) == 1
+
+    assert list(zip(producer.keys, producer.values, strict=True)) == [
+        (key, b'{"u":%s}' % key) for key in (b"1", b"3", b"5", b"6")
+    ]
+    out = capsys.readouterr().out
+    assert "Delivered 4 records" in out
+    assert "Failed: 2 records; first: RecordTooLargeError: " in out
+
+
 def test_failures_that_show_up_at_the_end_make_the_exit_code_1(
     two_lines: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +185,7 @@ def test_failures_that_show_up_at_the_end_make_the_exit_code_1(
     )
 
     assert ingest(producer, two_lines) == 1
-    assert "3 records failed unobserved" in capsys.readouterr().out
+    assert "Failed: 3 records; first: KafkaError: too old" in capsys.readouterr().out
 
 
 def test_a_csv_file_without_the_key_column_ends_the_run(

@@ -21,7 +21,10 @@ from kproducer.protocol.messages.metadata import (
 from kproducer.protocol.primitives import ZERO_UUID
 
 ID_1, ID_2 = UUID(int=1), UUID(int=2)
-BROKERS = (MetadataResponseBroker(node_id=1, host="h", port=9), MetadataResponseBroker(node_id=2, host="i", port=9))
+BROKERS = (
+    MetadataResponseBroker(node_id=1, host="h", port=9),
+    MetadataResponseBroker(node_id=2, host="i", port=9),
+)
 POLICY = MetadataPolicy(
     max_age_ms=300_000,
     max_idle_ms=600_000,
@@ -318,7 +321,9 @@ def test_topics_in_use_stay_in_the_question() -> None:
     assert [entry.name for entry in view.begin_request(POLICY.max_idle_ms).topics or ()] == ["t"]
 
 
-@pytest.mark.parametrize("hint", [None, LeaderHint(-1, 9, None, 0), LeaderHint(2, 5, None, 0), LeaderHint(2, 4, None, 0)])
+@pytest.mark.parametrize(
+    "hint", [None, LeaderHint(-1, 9, None, 0), LeaderHint(2, 5, None, 0), LeaderHint(2, 4, None, 0)]
+)
 def test_hint_that_is_not_newer_is_ignored(hint: LeaderHint | None) -> None:
     view = knowing((1, 5))
     assert view.apply_hint("t", 0, hint) is None
@@ -332,5 +337,7 @@ def test_hint_for_an_unknown_partition_is_ignored(place: tuple[str, int]) -> Non
 
 def test_newer_hint_changes_only_its_partition() -> None:
     view = knowing((1, 5), (1, 5))
-    assert view.apply_hint("t", 1, LeaderHint(2, 6, "h", 1)) == TopicSnapshot("t", ID_1.bytes, ((1, 5), (2, 6)))
+    assert view.apply_hint("t", 1, LeaderHint(2, 6, "h", 1)) == TopicSnapshot(
+        "t", ID_1.bytes, ((1, 5), (2, 6))
+    )
     assert view.is_leader(2)

@@ -19,7 +19,9 @@ from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID, InitP
 from kproducer.protocol.messages.metadata import METADATA, MetadataRequest, MetadataResponse
 
 SETTINGS = ConnectionSettings("client", "1.0", request_timeout_ms=30_000, frame_limit=1 << 20)
-KEYS = tuple(ApiVersion(api_key=key, min_version=0, max_version=high) for key, high in ((0, 9), (3, 12), (18, 3)))
+KEYS = tuple(
+    ApiVersion(api_key=key, min_version=0, max_version=high) for key, high in ((0, 9), (3, 12), (18, 3))
+)
 
 
 def versions_answer(correlation_id: int, version: int, response: ApiVersionsResponse | None = None) -> bytes:
@@ -140,6 +142,14 @@ def test_garbage_body_is_a_protocol_error() -> None:
     conn.send(METADATA, MetadataRequest(), 0)
     with pytest.raises(ProtocolError):
         conn.receive(frame(1, b"\xff" * 40), 0)
+
+
+def test_bytes_after_the_end_of_an_answer_are_let_be() -> None:
+    conn = ready()
+    conn.send(METADATA, MetadataRequest(), 0)
+    answer = METADATA.encode_response(MetadataResponse(cluster_id="c"), 12, correlation_id=1)
+    (got,) = conn.receive(frame(1, answer[8:] + b"\0"), 0)
+    assert got.response.cluster_id == "c"
 
 
 @pytest.mark.parametrize("size", [0, -1, 3, 0x7FFFFFFF, SETTINGS.frame_limit + 1])

@@ -21,9 +21,7 @@ BUMP, RENEW, KEEP = IdentityChange.BUMP, IdentityChange.RENEW, IdentityChange.KE
 
 
 def make(*, is_enabled: bool = True) -> ProducerIdentity:
-    return ProducerIdentity(
-        is_enabled=is_enabled, backoff=ExponentialBackoff(100, 1000), jitter=lambda: 0.5
-    )
+    return ProducerIdentity(is_enabled=is_enabled, backoff=ExponentialBackoff(100, 1000), jitter=lambda: 0.5)
 
 
 def made(producer_id: int = 40, epoch: int = 0) -> ProducerIdentity:
@@ -48,7 +46,9 @@ def test_request_is_due_at_once_and_not_while_in_flight() -> None:
 def test_answer_gives_the_identity() -> None:
     identity = make()
     identity.begin_request()
-    assert identity.answered(InitProducerIdResponse(producer_id=40, producer_epoch=3), 0) == NewIdentity(40, 3)
+    assert identity.answered(InitProducerIdResponse(producer_id=40, producer_epoch=3), 0) == NewIdentity(
+        40, 3
+    )
     assert identity.current == (40, 3)
     assert math.isinf(identity.due_at)
 

@@ -25,6 +25,7 @@ class FakePump:
         self.settings = settings
         self.commands: list[Command] = []
         self.is_abandoned = False
+        self.failed_by_stop = 0
         self._events: deque[Event] = deque()
         self._news = threading.Condition()
         self._receiver, self._sender = socket.socketpair()
@@ -148,6 +149,25 @@ class FakePump:
 
     def join(self, timeout_ms: int) -> bool:
         return self._is_stopped.wait(timeout_ms / 1000)
+
+    def set_threads(self, control: int | None = None, delivery: int | None = None) -> None:
+        self._note("set_threads", control=control, delivery=delivery)
+
+    def close_appends(self) -> None:
+        self._note("close_appends")
+
+    def flush(self, timeout_ms: float | None = None) -> bool:
+        self._note("flush", timeout_ms=timeout_ms)
+        return True
+
+    def counters(self) -> dict[str, int]:
+        return {"records_failed": self.failed_by_stop if self._is_stopped.is_set() else 0}
+
+    def raise_unobserved(self) -> None:
+        self._note("raise_unobserved")
+
+    def stop_delivery(self) -> None:
+        self._note("stop_delivery")
 
     def abandon(self) -> None:
         self.is_abandoned = True

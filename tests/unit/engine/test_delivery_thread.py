@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_delivers_until_the_end() -> None:
 
 
 def test_error_of_deliver_is_told_and_logged_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    steps = iter([RuntimeError("broken"), True, False])
+    steps: Iterator[Exception | bool] = iter([RuntimeError("broken"), True, False])
     crashes: list[BaseException] = []
 
     def deliver() -> bool:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import confluent_kafka
 import pytest
 
 from kproducer._core.events import Action, BatchRefused, CloseCause, ConnClosed, ConnWanted, TopicWanted
@@ -34,6 +35,7 @@ from tests.fakes.scripted_broker import (
     Body,
     Close,
     Frame,
+    Handler,
     Late,
     ScriptedBroker,
     ScriptedCluster,
@@ -87,6 +89,10 @@ def adopted_socket(pump: FakePump) -> socket.socket:
     return sock
 
 
+def trickled(answer: Handler) -> Handler:
+    return lambda request: Trickled(answer(request))
+
+
 def read_frame(sock: socket.socket) -> bytes:
     data = b""
     while len(data) < 4 or len(data) < 4 + struct.unpack_from(">i", data)[0]:
@@ -138,6 +144,16 @@ def test_client_id_and_software_are_told(make: Make, broker: ScriptedBroker) -> 
     assert request.body.client_software_name == "kproducer"
 
 
+def test_mock_cluster_of_librdkafka_is_understood(make: Make) -> None:
+    mock = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "x", "log_level": 0})
+    (found,) = mock.list_topics(timeout=5).brokers.values()
+    runtime, pump = make(HostPort(found.host, found.port))
+    assert runtime.partitions_for("t", 5)
+    pump.wait_for("producer_id")
+    pump.tell(ConnWanted(found.id))
+    assert pump.wait_for("adopt")[0]["produce_version"] >= 9
+
+
 # --- brokers that misbehave ---------------------------------------------------------------------------------
 
 
@@ -153,7 +169,16 @@ def test_client_id_and_software_are_told(make: Make, broker: ScriptedBroker) -> 
         Frame(struct.pack(">i", -1)),
         Frame(struct.pack(">i", 0)),
     ],
-    ids=["close", "librdkafka-mock", "empty", "ones", "huge-count", "huge-size", "negative-size", "zero-size"],
+    ids=[
+        "close",
+        "librdkafka-mock",
+        "empty",
+        "ones",
+        "huge-count",
+        "huge-size",
+        "negative-size",
+        "zero-size",
+    ],
 )
 @pytest.mark.parametrize("api", [API_VERSIONS, METADATA, INIT_PRODUCER_ID], ids=lambda api: api.name)
 def test_malformed_answer_costs_a_reconnect_and_nothing_else(
@@ -169,15 +194,14 @@ def test_malformed_answer_costs_a_reconnect_and_nothing_else(
 def test_wrong_correlation_id_costs_a_reconnect(make: Make, broker: ScriptedBroker) -> None:
     answer = broker.default(METADATA)
     broker.push(METADATA, lambda request: Wrong(answer(request), 77))
-    runtime, pump = make(broker.address)
+    runtime, _ = make(broker.address)
     assert runtime.partitions_for("t", 5)
     assert "correlation id 77" in str(runtime.last_connection_error())
 
 
 def test_answers_that_trickle_in_are_put_together(make: Make, broker: ScriptedBroker) -> None:
     for api in (API_VERSIONS, METADATA, INIT_PRODUCER_ID):
-        answer = broker.default(api)
-        broker.on(api, lambda request, answer=answer: Trickled(answer(request)))
+        broker.on(api, trickled(broker.default(api)))
     runtime, pump = make(broker.address)
     assert runtime.partitions_for("t", 5)
     pump.wait_for("producer_id")
@@ -185,7 +209,7 @@ def test_answers_that_trickle_in_are_put_together(make: Make, broker: ScriptedBr
 
 
 def test_lost_control_connection_is_opened_again_at_need(make: Make, broker: ScriptedBroker) -> None:
-    runtime, pump = make(broker.address)
+    runtime, _ = make(broker.address)
     runtime.partitions_for("t", 5)
     broker.close_connections()
     broker.cluster.create_topic("later", [1])
@@ -215,7 +239,7 @@ def test_leader_move_is_followed_to_another_broker(make: Make) -> None:
 
 
 def test_refused_batch_is_answered_over_the_threads(make: Make, broker: ScriptedBroker) -> None:
-    runtime, pump = make(broker.address)
+    _, pump = make(broker.address)
     pump.wait_for("producer_id")
     pump.tell(BatchRefused("t", 0, 3, 7, 87, None, (), True, False, 1, 1, 0, 1, 4001, 0, None))
     assert pump.wait_for("resume")[0]["new_epoch"]
@@ -361,38 +385,28 @@ def test_control_thread_never_waits_for_itself(make: Make, broker: ScriptedBroke
     assert len(raised) == 2
 
 
-def test_threads_do_not_refer_to_whoever_holds_the_runtime(make: Make, broker: ScriptedBroker) -> None:
-    runtime, _ = make(broker.address)
-    flushed = threading.Event()
-
-    def flush(_: float) -> int:
-        flushed.set()
-        return 0
-
-    runtime.flush_at_exit = flush
+def test_collected_producer_is_flushed_and_closed_in_the_background(
+    make: Make, broker: ScriptedBroker
+) -> None:
+    runtime, pump = make(broker.address)
     runtime.close_in_background()
-    assert flushed.wait(5)
-    runtime._control.join(5)
+    assert pump.wait_for("flush")[0]["timeout_ms"] is None
+    pump.wait_for("raise_unobserved")
     assert not runtime._control.is_alive()
 
 
 def test_exit_flushes_for_a_bounded_time_and_tells_what_is_left(
     make: Make, broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runtime, _ = make(broker.address)
-    times: list[float] = []
-
-    def flush(timeout_s: float) -> int:
-        times.append(timeout_s)
-        return 3
-
-    runtime.flush_at_exit = flush
+    runtime, pump = make(broker.address)
+    pump.failed_by_stop = 3
     with pytest.warns(ResourceWarning, match="3 records"):
         runtime_module._exit_all()
-    assert times == [5.0]
+    assert pump.calls("flush") == [{"timeout_ms": 5000}]
     assert "3 records were not delivered" in caplog.text
     runtime_module._exit_all()
-    assert times == [5.0]
+    assert len(pump.calls("flush")) == 1
+    assert runtime.is_closed
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -30,7 +31,6 @@ from kproducer.errors import KafkaError, NetworkError
 from kproducer.protocol.messages.init_producer_id import InitProducerIdResponse
 from kproducer.protocol.messages.metadata import MetadataResponse
 from tests.unit.engine.world import CLOSE, KEYS, SILENT, World
-from uuid import UUID
 
 REFUSED = BatchRefused(
     topic="t", partition=0, hold_gen=1, batch_id=7, code=87, message=None, record_errors=(), is_head=True,
@@ -283,7 +283,9 @@ def test_lost_connection_with_requests_refreshes_metadata(running: World) -> Non
 
 
 @pytest.mark.parametrize("cause", [CloseCause.IDLE, CloseCause.DRAINED, CloseCause.DROPPED])
-def test_orderly_end_of_a_connection_needs_neither_backoff_nor_metadata(running: World, cause: CloseCause) -> None:
+def test_orderly_end_of_a_connection_needs_neither_backoff_nor_metadata(
+    running: World, cause: CloseCause
+) -> None:
     running.pump.tell(ConnClosed(1, 1, cause, 0), ConnWanted(1))
     running.settle()
     assert len(running.pump.calls("adopt")) == 1
@@ -371,12 +373,13 @@ def verdicts(world: World) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("maybe", [False, True])
 @pytest.mark.parametrize("sequenced", [False, True])
 @pytest.mark.parametrize(
-    "code", [-1, 2, 3, 6, 7, 10, 13, 17, 18, 19, 20, 29, 31, 32, 42, 45, 46, 47, 48, 56, 59, 87, 90, 100, 9999]
+    "code",
+    [-1, 2, 3, 6, 7, 10, 13, 17, 18, 19, 20, 29, 31, 32, 42, 45, 46, 47, 48, 56, 59, 87, 90, 100, 9999],
 )
 def test_each_refusal_ends_in_one_verdict_and_one_resume(code: int, sequenced: bool, maybe: bool) -> None:
     world = warm(World(idempotent=sequenced))
-    identity = {} if sequenced else {"producer_id": -1, "producer_epoch": -1}
-    world.pump.tell(REFUSED._replace(code=code, maybe=maybe, hold_gen=9, **identity))
+    refused = REFUSED if sequenced else REFUSED._replace(producer_id=-1, producer_epoch=-1)
+    world.pump.tell(refused._replace(code=code, maybe=maybe, hold_gen=9))
     world.run(world.clock.now + 1000)
     assert len(world.pump.calls("verdict")) == 1
     (resume,) = world.pump.calls("resume")
@@ -487,14 +490,14 @@ def test_quiet_partition_that_is_resolved_goes_on(running: World) -> None:
     assert not running.pump.calls("resume")[0]["new_epoch"]
 
 
-def test_quiet_partition_of_a_recreated_topic_gets_a_new_epoch(running: World) -> None:
+def test_recreated_topic_is_published_under_its_new_id(
+    running: World, caplog: pytest.LogCaptureFixture
+) -> None:
     running.create("t", (1, 0), topic_id=2)
     running.pump.tell(MetadataStale("t"))
     running.run(200)
-    running.pump.tell(PartitionQuiet("t", 0, 4, 17, False, 41, 0))
-    running.settle()
-    assert running.pump.calls("producer_id") == [{"producer_id": 41, "epoch": 1}]
-    assert running.pump.calls("resume")[0]["new_epoch"]
+    assert [call["topic_id"] for call in running.pump.calls("topic")] == [UUID(int=2).bytes]
+    assert "deleted and created again" in caplog.text
 
 
 @pytest.mark.parametrize("code", [31, 53])

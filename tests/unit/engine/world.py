@@ -6,6 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
@@ -35,11 +36,11 @@ from kproducer.protocol.messages.metadata import (
 from kproducer.protocol.primitives import Reader
 from kproducer.protocol.versions import SUPPORTED_APIS
 from tests.unit.engine.fake_pump import FakePump
-from uuid import UUID
 
 APIS = {api.key: api for api in SUPPORTED_APIS}
 KEYS = tuple(
-    ApiVersion(api_key=key, min_version=0, max_version=high) for key, high in ((0, 13), (3, 13), (18, 4), (22, 5))
+    ApiVersion(api_key=key, min_version=0, max_version=high)
+    for key, high in ((0, 13), (3, 13), (18, 4), (22, 5))
 )
 SILENT = object()
 CLOSE = object()
@@ -155,7 +156,9 @@ class FakeLookup:
         return None if address.host in self.slow else self.endpoints(address)
 
     def endpoints(self, address: HostPort) -> tuple[Endpoint, ...]:
-        return tuple(Endpoint(2, (host, address.port)) for host in self.names.get(address.host, [address.host]))
+        return tuple(
+            Endpoint(2, (host, address.port)) for host in self.names.get(address.host, [address.host])
+        )
 
     def take(self) -> list[Resolution]:
         taken, self.answers = self.answers, []
@@ -184,7 +187,9 @@ class World:
         self.requests: list[tuple[str, int, float, FakeTransport]] = []
         self.connect_errors: dict[str, KafkaError] = {}
         self.black_holes: set[str] = set()
-        self.scripts: dict[str, deque[Any]] = {name: deque() for name in ("Metadata", "InitProducerId", "ApiVersions")}
+        self.scripts: dict[str, deque[Any]] = {
+            name: deque() for name in ("Metadata", "InitProducerId", "ApiVersions")
+        }
         self.brokers = {1: HostPort("one", 9092), 2: HostPort("two", 9092)}
         self.topics: dict[str, MetadataResponseTopic] = {}
         self.api_keys = KEYS

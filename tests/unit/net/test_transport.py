@@ -28,7 +28,8 @@ def endpoint_of(listener: socket.socket) -> Endpoint:
 
 @contextlib.contextmanager
 def pair(
-    listener: socket.socket, options: SocketOptions = SocketOptions()  # noqa: B008  # frozen
+    listener: socket.socket,
+    options: SocketOptions = SocketOptions(),  # noqa: B008  # frozen
 ) -> Iterator[tuple[PlainTransport, socket.socket]]:
     transport = PlainTransport(endpoint_of(listener), options)
     peer, _ = listener.accept()
@@ -52,12 +53,20 @@ def test_bytes_go_both_ways_without_blocking(listener: socket.socket) -> None:
 
 
 def test_options_are_set(listener: socket.socket) -> None:
-    with pair(listener, SocketOptions(send_buffer_bytes=20_000, receive_buffer_bytes=30_000)) as (transport, _):
-        with socket.socket(fileno=transport.detach()) as sock:
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) in (20_000, 40_000)  # Linux doubles it
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (30_000, 60_000)
+    with (
+        pair(listener, SocketOptions(send_buffer_bytes=20_000, receive_buffer_bytes=30_000)) as (
+            transport,
+            _,
+        ),
+        socket.socket(fileno=transport.detach()) as sock,
+    ):
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) in (
+            20_000,
+            40_000,
+        )  # Linux doubles it
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (30_000, 60_000)
 
 
 def test_detached_socket_is_non_blocking_and_survives_close(listener: socket.socket) -> None:
@@ -101,12 +110,16 @@ def test_refused_connection_is_a_network_error_that_names_the_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         endpoint = endpoint_of(closed)
     with pytest.raises(NetworkError, match=f"cannot connect to {endpoint}.*Errno {errno.ECONNREFUSED}"):
-        transport = PlainTransport(endpoint, SocketOptions())
-        try:
-            select.select([], [transport.fileno()], [], 5)
-            transport.finish_connect()
-        finally:
-            transport.close()
+        connect(endpoint)
+
+
+def connect(endpoint: Endpoint) -> None:
+    transport = PlainTransport(endpoint, SocketOptions())
+    try:
+        select.select([], [transport.fileno()], [], 5)
+        transport.finish_connect()
+    finally:
+        transport.close()
 
 
 def test_lack_of_descriptors_is_a_network_error(monkeypatch: pytest.MonkeyPatch) -> None:

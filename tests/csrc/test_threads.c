@@ -1,0 +1,404 @@
+/* Many appenders, one pump thread, a peer that acks, waits of every kind: the interleavings, mostly for TSan. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "kp_test.h"
+#include "pump_script.h"
+
+enum { APPENDERS = 8, PARTITIONS = 4, RECORDS = 1500, FLUSHERS = 2, PAIR = 2 };
+
+typedef struct world {
+    kp_core *core;
+    kp_pump *pump;
+    kp_topic *topic;
+    int wake[PAIR], net[PAIR];
+    kp_thread peer, delivery;
+    atomic_int stop_flushers;
+    atomic_llong delivered, told, failed, refused;
+    atomic_llong acked_records; /* by the peer */
+    int64_t next_offset[PARTITIONS];
+} world;
+
+static void must(bool ok, const char *what) {
+    if (!ok) {
+        printf("threads: %s\n", what);
+        abort();
+    }
+}
+
+static void make_pair(int *pair) {
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+    for (int i = 0; i < PAIR; i++) {
+        must(fcntl(pair[i], F_SETFL, O_NONBLOCK) == 0, "non-blocking");
+    }
+}
+
+/* --- the peer: acks what arrives, in order --- */
+
+static void wait_readable(int fd) {
+    kp_poll_entry entry = {.handle = fd};
+    uint8_t scratch[64];
+    must(kp_poll_scratch_size(1) <= sizeof scratch, "scratch");
+    kp_poll(&entry, 1, KP_NEVER, scratch, sizeof scratch);
+}
+
+static bool read_fully(int fd, uint8_t *to, size_t len) {
+    for (size_t have = 0; have < len;) {
+        const int64_t n = kp_socket_recv(fd, to + have, len - have);
+        if (n == KP_IO_AGAIN) {
+            wait_readable(fd);
+        } else if (n <= 0) {
+            return false;
+        } else {
+            have += (size_t)n;
+        }
+    }
+    return true;
+}
+
+static void skip_text(const uint8_t **p) { *p += 2 + kp_get_be16(*p); }
+
+/* Version 3: no tags, no compact lengths. */
+static void answer(world *w, const uint8_t *frame, script_bytes *out) {
+    const uint8_t *p = frame + 4;
+    put_raw(out, p, 4); /* correlation */
+    p += 4;
+    skip_text(&p);
+    p += 2 + 2 + 4; /* no transactional id, acks, timeout */
+    put_raw(out, p, 4); /* one topic */
+    p += 4;
+    const uint8_t *name = p;
+    skip_text(&p);
+    put_raw(out, name, (size_t)(p - name));
+    const uint32_t n = kp_get_be32(p);
+    put_raw(out, p, 4);
+    p += 4;
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t partition = (int32_t)kp_get_be32(p);
+        const uint32_t len = kp_get_be32(p + 4);
+        const int32_t count = (int32_t)kp_get_be32(p + 8 + 57);
+        p += 8 + len;
+        put_i32(out, partition);
+        put_i16(out, 0);
+        put_i64(out, w->next_offset[partition]);
+        put_i64(out, -1);
+        w->next_offset[partition] += count;
+        atomic_fetch_add(&w->acked_records, count);
+    }
+    put_i32(out, 0);
+}
+
+static void send_fully(int fd, const script_bytes *b) {
+    for (size_t at = 0; at < b->len;) {
+        const kp_iov iov = {.base = b->data + at, .len = b->len - at};
+        const int64_t n = kp_socket_sendv(fd, &iov, 1);
+        if (n == KP_IO_ERROR) {
+            return;
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void peer(void *arg) {
+    world *w = arg;
+    uint8_t length[4];
+    while (read_fully(w->net[1], length, sizeof length)) {
+        const uint32_t len = kp_get_be32(length);
+        uint8_t *frame = malloc(len);
+        if (!read_fully(w->net[1], frame, len)) {
+            free(frame);
+            break;
+        }
+        script_bytes body = {0}, out = {0};
+        answer(w, frame, &body);
+        put_i32(&out, (int32_t)body.len);
+        put_raw(&out, body.data, body.len);
+        send_fully(w->net[1], &out);
+        free(frame);
+        free(body.data);
+        free(out.data);
+    }
+}
+
+/* --- the delivery thread --- */
+
+static void tell(world *w, kp_result *r) {
+    const int32_t n = r->n_listeners;
+    for (int32_t i = 0; i < n; i++) {
+        must(r->listeners[i].object == w, "a listener is told what it gave");
+        atomic_fetch_add(kp_result_state(r) == KP_DELIVERED ? &w->told : &w->failed, 1);
+    }
+}
+
+static void delivery(void *arg) {
+    world *w = arg;
+    for (bool stopped = false; !stopped;) {
+        uint64_t n = 0;
+        kp_result *r = kp_core_take_finished(w->core, kp_clock_ns() + 50 * MS, &stopped);
+        for (kp_result *next; r != NULL; r = next, n++) {
+            next = r->next;
+            tell(w, r);
+            kp_result_release(r);
+        }
+        kp_core_finished_done(w->core, n);
+    }
+}
+
+/* --- appenders --- */
+
+static kp_status wait_for_memory(world *w, size_t needed, kp_chunk *spare) {
+    kp_pool_waiter waiter;
+    kp_pool_wait_begin(&w->core->pool, &waiter, needed);
+    kp_core_hurry(w->core);
+    kp_status status = KP_AGAIN;
+    while (status == KP_AGAIN) {
+        status = kp_pool_wait(&w->core->pool, &waiter, kp_clock_ns() + 20 * MS);
+        status = status == KP_AGAIN && kp_core_life(w->core) != KP_OPEN ? KP_ERR_CLOSED : status;
+    }
+    kp_pool_wait_end(&w->core->pool, &waiter, false);
+    if (status == KP_OK) {
+        *spare = waiter.granted;
+    } else if (waiter.granted.data != NULL) {
+        kp_pool_give(&w->core->pool, &waiter.granted);
+    }
+    return status;
+}
+
+static kp_status append(world *w, int32_t partition, const kp_listener *listener, kp_result **result) {
+    static const uint8_t value[100] = {7};
+    const kp_record r = {.key_len = -1, .value = value, .value_len = sizeof value, .timestamp_ms = 1600000000000};
+    kp_chunk spare = {0};
+    kp_status status = KP_FULL;
+    while (status == KP_FULL) {
+        kp_append_options o = {.partition = partition, .want_result = result != NULL, .listener = listener, .spare = &spare};
+        kp_place place = {0};
+        size_t needed = 0;
+        status = kp_append(w->topic, &r, &o, &place, &needed);
+        if (status == KP_FULL) {
+            status = wait_for_memory(w, needed, &spare);
+            status = status == KP_OK ? KP_FULL : status;
+        } else if (status == KP_OK && result != NULL) {
+            *result = place.result;
+        }
+    }
+    kp_pool_give(&w->core->pool, &spare);
+    return status;
+}
+
+static void wait_for_result(world *w, kp_result *result) {
+    while (kp_result_wait(w->core, result, 0, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
+    }
+    must(kp_result_state(result) != KP_PENDING, "a wait ends with an outcome");
+}
+
+static void listen_late(world *w, kp_result *result) {
+    const kp_listener late = {.object = w};
+    if (kp_result_listen(w->core, result, &late) == KP_FULL) {
+        atomic_fetch_add(kp_result_state(result) == KP_DELIVERED ? &w->told : &w->failed, 1);
+    }
+}
+
+static void appender(void *arg) {
+    world *w = arg;
+    const kp_listener listener = {.object = w};
+    for (int i = 0; i < RECORDS; i++) {
+        kp_result *result = NULL;
+        const bool wants = i % 3 == 0, listens = i % 4 == 0;
+        const kp_status status = append(w, i % 5 == 0 ? -1 : i % PARTITIONS, listens ? &listener : NULL,
+                                        wants ? &result : NULL);
+        if (status != KP_OK) {
+            must(status == KP_ERR_CLOSED, "only the end refuses a record");
+            atomic_fetch_add(&w->refused, 1);
+            continue;
+        }
+        atomic_fetch_add(&w->delivered, 1);
+        if (wants && i % 9 == 0) {
+            listen_late(w, result);
+        }
+        if (wants && i % 50 == 0) {
+            wait_for_result(w, result);
+        }
+        if (wants) {
+            kp_result_unwatch(result, 0);
+            kp_result_release(result);
+        }
+    }
+}
+
+static void flush(world *w) {
+    const uint32_t ticket = kp_flush_begin(w->core);
+    while (kp_flush_wait(w->core, ticket, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
+    }
+    kp_flush_end(w->core);
+}
+
+static void flusher(void *arg) {
+    world *w = arg;
+    while (!atomic_load(&w->stop_flushers)) {
+        flush(w);
+    }
+}
+
+/* --- life --- */
+
+static void begin(world *w, int64_t linger_ns, size_t memory) {
+    memset(w, 0, sizeof *w);
+    make_pair(w->wake);
+    make_pair(w->net);
+    kp_config config = script_config();
+    config.batch_size = 2048;
+    config.buffer_memory = memory;
+    config.linger_ns = linger_ns;
+    w->core = kp_core_new(&config, w->wake[1], KP_NO_HANDLE);
+    must(w->core != NULL && kp_pump_new(w->core, &kp_pump_sockets, w->wake[0], &w->pump) == KP_OK, "memory");
+    w->topic = kp_core_topic(w->core, "t", 1);
+    must(kp_thread_start(&w->peer, peer, w) == KP_OK, "peer");
+    must(kp_thread_start(&w->delivery, delivery, w) == KP_OK, "delivery");
+    must(kp_pump_start(w->pump) == KP_OK, "pump");
+}
+
+/* What control does at the start, while appenders wait for the topic. */
+static void introduce(world *w) {
+    kp_msg *adopt = kp_msg_new(KP_CMD_ADOPT), *topic = kp_msg_new(KP_CMD_TOPIC), *id = kp_msg_new(KP_CMD_PRODUCER_ID);
+    adopt->node = 1;
+    adopt->conn_gen = 1;
+    adopt->handle = w->net[0];
+    adopt->version = 3;
+    topic->topic = w->topic;
+    topic->count = PARTITIONS;
+    topic->leaders = calloc(PARTITIONS, sizeof *topic->leaders);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        topic->leaders[i].node = 1;
+    }
+    id->producer_id = 5;
+    kp_core_command(w->core, id);
+    kp_core_command(w->core, topic);
+    kp_core_command(w->core, adopt);
+    while (kp_topic_wait(w->topic, PARTITIONS - 1, 0, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
+    }
+}
+
+static void stop(world *w) {
+    kp_core_command(w->core, kp_msg_new(KP_CMD_STOP));
+    kp_pump_join(w->pump);
+    kp_core_stop_delivery(w->core);
+    kp_thread_join(w->delivery);
+    kp_thread_join(w->peer); /* the pump has closed its end */
+}
+
+static void end(world *w) {
+    kp_unobserved *list = NULL;
+    int32_t n = 0;
+    must(kp_core_take_unobserved(w->core, &list, &n) == KP_OK, "memory");
+    for (int32_t i = 0; i < n; i++) {
+        kp_result_release(list[i].first);
+    }
+    free(list);
+    must(w->core->pool.used == 0, "all memory is given back");
+    kp_pump_free(w->pump);
+    must(atomic_load(&w->core->refs) == 1, "nobody holds the core");
+    kp_core_release(w->core);
+    close(w->wake[0]);
+    close(w->wake[1]);
+    close(w->net[1]);
+}
+
+static void run_appenders(world *w, kp_thread *threads) {
+    for (int i = 0; i < APPENDERS; i++) {
+        must(kp_thread_start(&threads[i], appender, w) == KP_OK, "appender");
+    }
+}
+
+static void join_appenders(kp_thread *threads) {
+    for (int i = 0; i < APPENDERS; i++) {
+        kp_thread_join(threads[i]);
+    }
+}
+
+static world w;
+
+static void test_every_record_of_eight_threads_is_delivered_and_told(void) {
+    for (int round = 0; round < 2; round++) {
+        begin(&w, round == 0 ? 0 : 2 * MS, round == 0 ? 1024 * 1024 : 16 * 1024); /* the second runs out of memory */
+        introduce(&w);
+        kp_thread threads[APPENDERS], flushers[FLUSHERS];
+        run_appenders(&w, threads);
+        for (int i = 0; i < FLUSHERS; i++) {
+            must(kp_thread_start(&flushers[i], flusher, &w) == KP_OK, "flusher");
+        }
+        join_appenders(threads);
+        atomic_store(&w.stop_flushers, 1);
+        for (int i = 0; i < FLUSHERS; i++) {
+            kp_thread_join(flushers[i]);
+        }
+        flush(&w);
+        const uint64_t ticket = kp_core_finished_ticket(w.core);
+        while (kp_core_wait_delivered(w.core, ticket, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
+        }
+        CHECK_INT(kp_counter_get(&w.core->stats.counters[KP_C_records_acked]), APPENDERS * RECORDS);
+        CHECK_INT(atomic_load(&w.acked_records), APPENDERS * RECORDS);
+        CHECK_INT(atomic_load(&w.told), APPENDERS * ((RECORDS + 3) / 4 + (RECORDS + 8) / 9));
+        CHECK_INT(atomic_load(&w.failed), 0);
+        stop(&w);
+        end(&w);
+    }
+}
+
+static void test_a_stop_in_the_middle_leaves_no_record_without_an_outcome(void) {
+    for (int round = 0; round < 20; round++) {
+        begin(&w, round % 2 == 0 ? 0 : MS, 64 * 1024);
+        introduce(&w);
+        kp_thread threads[APPENDERS];
+        run_appenders(&w, threads);
+        while (atomic_load(&w.delivered) < 200 * round) {
+            kp_wall_ms();
+        }
+        if (round % 3 == 0) {
+            kp_core_close_appends(w.core);
+        }
+        stop(&w);
+        join_appenders(threads);
+        const uint64_t acked = kp_counter_get(&w.core->stats.counters[KP_C_records_acked]);
+        const uint64_t failed = kp_counter_get(&w.core->stats.counters[KP_C_records_failed]);
+        CHECK_INT(acked + failed, atomic_load(&w.delivered));
+        CHECK_INT(atomic_load(&w.delivered) + atomic_load(&w.refused), APPENDERS * RECORDS);
+        bool stopped;
+        kp_result *late = kp_core_take_finished(w.core, 0, &stopped);
+        CHECK(late == NULL);
+        end(&w);
+    }
+}
+
+static void test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters(void) {
+    begin(&w, 0, 16 * 1024);
+    introduce(&w);
+    shutdown(w.net[1], SHUT_RDWR); /* no answers any more, and nobody reconnects */
+    kp_thread threads[APPENDERS];
+    run_appenders(&w, threads);
+    while (atomic_load(&w.core->pool.n_waiting) == 0 && atomic_load(&w.core->result_waiters) == 0) {
+        kp_wall_ms();
+    }
+    kp_msg *m = kp_msg_new(KP_CMD_FAIL_ALL);
+    m->code = 31;
+    m->flag_a = true;
+    kp_core_command(w.core, m);
+    join_appenders(threads);
+    CHECK_INT(kp_core_life(w.core), KP_FATAL);
+    flush(&w);
+    stop(&w);
+    CHECK_INT(atomic_load(&w.delivered) + atomic_load(&w.refused), APPENDERS * RECORDS);
+    CHECK_INT(kp_counter_get(&w.core->stats.counters[KP_C_records_acked]) +
+                  kp_counter_get(&w.core->stats.counters[KP_C_records_failed]),
+              atomic_load(&w.delivered));
+    end(&w);
+}
+
+static const kp_test tests[] = {
+    KP_TEST(test_every_record_of_eight_threads_is_delivered_and_told),
+    KP_TEST(test_a_stop_in_the_middle_leaves_no_record_without_an_outcome),
+    KP_TEST(test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters),
+};
+
+KP_TEST_MAIN(tests)

@@ -1,0 +1,36 @@
+"""Clusters that are there to be harmed, apart from those that other tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kproducer.testing import KafkaCluster, MissingExtraError
+from kproducer.testing.properties import PropertyValue
+
+# A dead broker is noticed, and a leader elected, within 3 s.
+_QUICK: dict[str, PropertyValue] = {
+    "broker.session.timeout.ms": 3000,
+    "broker.heartbeat.interval.ms": 500,
+    "replica.lag.time.max.ms": 3000,
+    "unclean.leader.election.enable": False,
+    "num.partitions": 3,
+}
+
+
+def start_cluster(brokers: int, **options: str) -> Iterator[KafkaCluster]:
+    """Run a cluster, or skip when the extra for it is missing."""
+    cluster = KafkaCluster(brokers, properties=_QUICK, **options)
+    try:
+        cluster.start()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def harmed3() -> Iterator[KafkaCluster]:
+    """Three brokers of the newest Kafka; a test that harms a node leaves it running again."""
+    yield from start_cluster(3)
