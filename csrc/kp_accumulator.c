@@ -123,12 +123,14 @@ static kp_status open_batch_locked(kp_core *core, kp_partition *p, size_t bound,
         return KP_ERR_NOMEM;
     }
     b->id = atomic_fetch_add_explicit(&core->next_batch_id, 1, memory_order_relaxed);
+    b->opened_ms = kp_wall_ms();
+    atomic_store_explicit(&p->topic->is_used, true, memory_order_relaxed);
     b->flush_gen = kp_flush_enter(core);
     p->open = b;
     return KP_OK;
 }
 
-static kp_status listen_locked(kp_batch *b, const kp_append_options *o) {
+static kp_status listen_locked(kp_batch *b, const kp_record *r, const kp_append_options *o) {
     if (o->listener == NULL) {
         return KP_OK;
     }
@@ -153,19 +155,25 @@ static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_opti
     }
 }
 
+/* The first record of a batch has the exact time: records that come one by one all do. The others of a full stream
+ * have the coarse clock's, which may lag a few milliseconds but never behind the first. */
+static int64_t later_ms(const kp_batch *b) { return kp_max_i64(b->opened_ms, kp_wall_coarse_ms()); }
+
 /* What the pump should know after the append: KP_NEVER for nothing, 0 for at once. */
 typedef struct append_news {
     int64_t due_ns;
 } append_news;
 
-static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *r, size_t bound,
+static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, size_t bound,
                                const kp_append_options *o, kp_place *place, append_news *news) {
     if (kp_unlikely(kp_core_life(core) != KP_OPEN)) {
         return KP_ERR_CLOSED;
     }
+    const bool is_now = r->timestamp_ms == KP_NOW;
     /* The listener goes in first: if it can't be stored, no record may be left behind. */
     if (p->open != NULL) {
-        kp_status status = listen_locked(p->open, o);
+        r->timestamp_ms = is_now ? later_ms(p->open) : r->timestamp_ms;
+        kp_status status = listen_locked(p->open, r, o);
         if (status == KP_OK) {
             status = kp_batch_append(p->open, r);
             if (kp_likely(status == KP_OK)) {
@@ -186,7 +194,8 @@ static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *
     if (status != KP_OK) {
         return status;
     }
-    status = listen_locked(p->open, o);
+    r->timestamp_ms = is_now ? p->open->opened_ms : r->timestamp_ms;
+    status = listen_locked(p->open, r, o);
     if (status == KP_OK) {
         status = kp_batch_append(p->open, r);
     }
@@ -201,6 +210,10 @@ static kp_status append_locked(kp_core *core, kp_partition *p, const kp_record *
     atomic_store(&p->open_since, now);
     kp_core_mark_dirty(core, p);
     news->due_ns = kp_min_i64(news->due_ns, atomic_load(&core->urgent) > 0 ? 0 : now + core->config.linger_ns);
+    if (core->config.batch_size == 0) { /* each record in a batch of its own, whatever room the worst case left */
+        push_sealed_locked(p);
+        news->due_ns = 0;
+    }
     return KP_OK;
 }
 
@@ -221,7 +234,7 @@ static void seal_if_wanted(kp_core *core, kp_partition *p) {
     }
 }
 
-kp_status kp_append(kp_topic *topic, const kp_record *r, const kp_append_options *o, kp_place *place,
+kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, kp_place *place,
                     size_t *needed) {
     kp_core *core = topic->core;
     size_t bound;

@@ -33,6 +33,7 @@ typedef struct kp_batch {
     int32_t count;
     int64_t base_ts, max_ts;
     int64_t created_ns; /* first append: where delivery.timeout.ms starts */
+    int64_t opened_ms;  /* the same by the wall clock */
 
     /* What follows belongs to the pump. */
     kp_batch_state state;

@@ -106,6 +106,7 @@ typedef struct kp_topic {
     uint64_t error_gen;
     atomic_int wanted; /* partitions asked for and not yet there; 0: none */
     bool stale_told;   /* pump */
+    atomic_bool is_used; /* a batch was opened since kp_topic_take_used */
 } kp_topic;
 
 typedef enum kp_life { KP_OPEN = 0, KP_CLOSING = 1, KP_CLOSED = 2, KP_FATAL = 3, KP_FORKED = 4 } kp_life;
@@ -204,6 +205,14 @@ void kp_core_stop_delivery(kp_core *core);
 
 /* Topics. KP_OK when it has more than `partition` partitions, KP_AGAIN, KP_ERR_IO with an error told. */
 kp_status kp_topic_wait(kp_topic *topic, int32_t partition, uint64_t error_gen, int64_t slice_deadline_ns);
+
+/* Did it get records since the last call? (metadata.max.idle.ms, KIP-526) */
+static inline bool kp_topic_take_used(kp_topic *t) {
+    return atomic_exchange_explicit(&t->is_used, false, memory_order_relaxed);
+}
+static inline kp_topic *kp_core_first_topic(kp_core *core) {
+    return atomic_load_explicit(&core->topics, memory_order_acquire);
+}
 
 /* Asks control for the topic; the number to hand to kp_topic_wait. */
 uint64_t kp_topic_want(kp_topic *topic, int32_t partitions);

@@ -76,6 +76,16 @@ int64_t kp_wall_ms(void) {
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / NS_PER_MS;
 }
 
+int64_t kp_wall_coarse_ms(void) {
+#ifdef CLOCK_REALTIME_COARSE
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / NS_PER_MS;
+#else
+    return kp_wall_ms();
+#endif
+}
+
 typedef struct thread_start {
     void (*fn)(void *);
     void *arg;

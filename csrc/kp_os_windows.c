@@ -49,6 +49,8 @@ int64_t kp_wall_ms(void) {
     return (int64_t)(ticks / 10000) - 11644473600000; /* 1601 to 1970 */
 }
 
+int64_t kp_wall_coarse_ms(void) { return kp_wall_ms(); }
+
 typedef struct thread_start {
     void (*fn)(void *);
     void *arg;

@@ -807,13 +807,14 @@ void kp_partition_verdict(kp_pump *pump, kp_partition *p, kp_msg *v) {
 }
 
 void kp_partition_resume(kp_pump *pump, kp_partition *p, const kp_msg *resume) {
+    /* A refusal in between made it stale: the hold stays, but a wanted epoch is wanted all the same. */
+    p->wants_new_epoch = p->wants_new_epoch || (p->is_held && resume->flag_a && is_idempotent(pump));
     if (!p->is_held || resume->hold_gen != p->hold_gen) {
         KP_COUNT(pump->core, stale_commands, 1);
         return;
     }
     p->is_held = false;
     p->resume_at = resume->delay_ns > 0 ? pump->now + resume->delay_ns : 0;
-    p->wants_new_epoch = p->wants_new_epoch || (resume->flag_a && is_idempotent(pump));
     kp_partition_refresh(pump, p);
 }
 

@@ -88,7 +88,7 @@ static int64_t ask_for_news(kp_pump *pump, int64_t now, int64_t until) {
     return kp_min_i64(until, now + pump->nap_ns);
 }
 
-static void wait(kp_pump *pump, poll_set *set, int64_t until) {
+static void sleep_or_poll(kp_pump *pump, poll_set *set, int64_t until) {
     const int count = list_conns(pump, set);
     if (count == 0) {
         kp_pump_fatal(pump, "out of memory for poll");
@@ -119,7 +119,7 @@ static void run(void *arg) {
             until = kp_pump_step(pump, kp_clock_ns());
         }
         if (!pump->is_stopped) {
-            wait(pump, &set, until);
+            sleep_or_poll(pump, &set, until);
         }
     }
     free(set.entries);

@@ -7,6 +7,9 @@
 
 #include "kp_base.h"
 
+/* As a timestamp: the append takes the time and writes it here. */
+#define KP_NOW INT64_MIN
+
 /* What send() gives: borrowed bytes, copied by the append. A length of -1 is null. */
 typedef struct kp_record {
     const uint8_t *key;
@@ -27,7 +30,7 @@ kp_status kp_record_body_size(const kp_record *r, int64_t ts_delta, int32_t offs
 /* The whole record: length field and body. */
 size_t kp_record_size(size_t body);
 
-/* The most that any place in any batch can make of it: what memory and max.request.size checks use. */
+/* At least what any place in any batch can make of it: what memory and max.request.size checks use. */
 kp_status kp_record_size_bound(const kp_record *r, size_t *out);
 
 /* Writes kp_record_size(body) bytes, the caller has checked the room. Returns the end. */

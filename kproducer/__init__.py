@@ -1,6 +1,7 @@
 """kproducer: a Kafka producer with a C core that works while Python is busy."""
 
 from kproducer._core.completion import RecordFuture, SendManyResult
+from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
 from kproducer.config import ProducerConfig
 from kproducer.errors import (
@@ -50,4 +51,5 @@ __all__ = [
     "UnobservedDeliveryError",
     "UnsupportedConfigError",
     "__version__",
+    "codec_sources",
 ]

@@ -27,6 +27,8 @@ cdef class RecordAppender:
     cdef TopicHandle handle(self, topic)
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
+    cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
+                             kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_bytes(self, TopicHandle handle, value, key, headers, kp_append_options *options,
                           kp_place *place, kp_record *record) except -1
     cdef int listen_and_append(self, TopicHandle handle, on_delivery, kp_append_options *options,

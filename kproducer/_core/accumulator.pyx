@@ -1,6 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
 """The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
@@ -8,7 +7,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyNumber_Index
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
@@ -17,11 +16,11 @@ from kproducer._core.csrc cimport (
     KP_ERR_IO,
     KP_ERR_TOO_LARGE,
     KP_FULL,
+    KP_NOW,
     KP_OK,
     KP_OPEN,
     kp_append,
     kp_append_options,
-    kp_chunk,
     kp_clock_ns,
     kp_core,
     kp_core_hurry,
@@ -36,13 +35,10 @@ from kproducer._core.csrc cimport (
     kp_record,
     kp_record_limit,
     kp_status,
-    kp_topic,
     kp_topic_table,
     kp_topic_wait,
     kp_topic_want,
     kp_varint_put32,
-    kp_varint_size32,
-    kp_wall_ms,
 )
 from kproducer._core.pump cimport Pump
 from kproducer._core.status cimport check, raise_life, topic_failure
@@ -201,7 +197,7 @@ cdef class RecordAppender:
         cdef kp_record record
         cdef RecordFuture future
         if type(topic) is ProducerRecord:
-            topic, value, key, headers, partition, timestamp_ms = topic
+            return self.send(*topic, on_delivery)
         memset(&options, 0, sizeof(options))
         options.want_result = True
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
@@ -222,7 +218,7 @@ cdef class RecordAppender:
         cdef kp_place place
         cdef kp_record record
         if type(topic) is ProducerRecord:
-            topic, value, key, headers, partition, timestamp_ms = topic
+            return self.produce(*topic, on_delivery)
         memset(&options, 0, sizeof(options))
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
 
@@ -264,10 +260,17 @@ cdef class RecordAppender:
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
         cdef TopicHandle handle = self.handle(topic)
-        if self._prepare is not None:
-            value, key, partition = self._prepare(handle.name, value, key, headers, partition)
+        if self._prepare is None:
+            return self.append_prepared(handle, value, key, headers, partition, timestamp_ms, on_delivery, options,
+                                        place, record)
+        ready = self._prepare(handle.name, value, key, headers, partition)
+        return self.append_prepared(handle, ready[0], ready[1], headers, ready[2], timestamp_ms, on_delivery, options,
+                                    place, record)
+
+    cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
+                             kp_append_options *options, kp_place *place, kp_record *record) except -1:
         options.partition = -1 if partition is None else partition_of(partition)
-        record.timestamp_ms = kp_wall_ms() if timestamp_ms is None else timestamp_of(timestamp_ms)
+        record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
         record.headers = NULL
         record.headers_len = 0
         if headers:
@@ -322,7 +325,6 @@ cdef class RecordAppender:
         listener.object = <void *>on_delivery
         listener.key_size = <int32_t>record.key_len
         listener.value_size = <int32_t>record.value_len
-        listener.timestamp_ms = record.timestamp_ms
         options.listener = &listener
         Py_INCREF(on_delivery)  # the delivery thread's, once the record is in
         try:

@@ -7,7 +7,7 @@ import threading
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, realloc
 
@@ -97,7 +97,8 @@ cdef class RecordFuture:
     """
 
     def __dealloc__(self):
-        if self.result_ is NULL or kp_core_life(self.pump.core) == KP_FORKED:
+        # Not through self.pump, which the garbage collector has taken from a future in a cycle.
+        if self.result_ is NULL or kp_core_life(self.result_.core) == KP_FORKED:
             return
         if not self.is_asked:
             kp_result_unwatch(self.result_, self.index)
@@ -299,7 +300,7 @@ cdef class SendManyResult:
 
     def __dealloc__(self):
         cdef Py_ssize_t i
-        if self.pump is None or kp_core_life(self.pump.core) == KP_FORKED:
+        if self.n_runs > 0 and kp_core_life(self.runs[0].result.core) == KP_FORKED:
             return
         for i in range(self.n_runs):
             if not self.is_asked:

@@ -48,6 +48,7 @@ cdef extern from "kp_codec.h" nogil:
     kp_status kp_codec_lib_resolve(int codec, kp_codec_resolve_fn fn, void *arg, kp_codec_lib *out)
 
 cdef extern from "kp_record.h" nogil:
+    int64_t KP_NOW
     ctypedef struct kp_record:
         const uint8_t *key
         const uint8_t *value
@@ -235,6 +236,7 @@ cdef extern from "kp_core.h" nogil:
     ctypedef struct kp_topic:
         char *name
         size_t name_len
+        kp_topic *next
     ctypedef enum kp_life:
         KP_OPEN
         KP_CLOSING
@@ -257,6 +259,8 @@ cdef extern from "kp_core.h" nogil:
     void kp_core_release(kp_core *core)
     kp_topic *kp_core_topic(kp_core *core, const char *name, size_t n)
     kp_partition_table *kp_topic_table(kp_topic *t)
+    bint kp_topic_take_used(kp_topic *t)
+    kp_topic *kp_core_first_topic(kp_core *core)
     void kp_core_hurry(kp_core *core)
     void kp_core_command(kp_core *core, kp_msg *command)
     uint32_t kp_flush_begin(kp_core *core)
@@ -291,7 +295,7 @@ cdef extern from "kp_accumulator.h" nogil:
         int32_t n_held
         const kp_listener *listener
         kp_chunk *spare
-    kp_status kp_append(kp_topic *topic, const kp_record *record, const kp_append_options *options,
+    kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options,
                         kp_place *place, size_t *needed)
     size_t kp_record_limit(const kp_core *core)
 

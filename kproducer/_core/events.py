@@ -93,7 +93,7 @@ class Expired(NamedTuple):
     topic: str
     partition: int
     hold_gen: int
-    count: int
+    batches: int
     ever_sent: bool
 
 

@@ -2,6 +2,9 @@ from collections.abc import Callable, Sequence
 
 from kproducer._core.events import Action, Event
 
+def codec_sources() -> dict[str, str]:
+    """{compression.type: where its functions come from}; for a codec that cannot be had, what would give it."""
+
 class Pump:
     """The C core: accumulator, pump thread, queues. Commands may come from any thread; they never block.
 
@@ -80,6 +83,8 @@ class Pump:
         """Raise one UnobservedDeliveryError for the failures that nobody listened to since the last call."""
     def abandon(self) -> None:
         """After fork, in the child: no lock is taken, nothing is freed, every later call raises ForkError."""
+    def topics_used(self) -> list[str]:
+        """Names of the topics that got records since the last call (KIP-526)."""
     def source_of_codec(self) -> str: ...
     def refuse_fork(self) -> None:
         """Raise ForkError in a forked child."""

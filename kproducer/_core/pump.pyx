@@ -45,6 +45,7 @@ from kproducer._core.csrc cimport (
     kp_core_close_appends,
     kp_core_command,
     kp_core_finished_ticket,
+    kp_core_first_topic,
     kp_core_life,
     kp_core_new,
     kp_core_release,
@@ -77,6 +78,7 @@ from kproducer._core.csrc cimport (
     kp_socket_close,
     kp_strdup,
     kp_topic,
+    kp_topic_take_used,
     kp_unobserved,
     kp_wake_clear,
 )
@@ -84,7 +86,7 @@ from kproducer._core.status cimport check, failure_of, raise_life, text_or_none
 
 from kproducer._core import events as ev
 from kproducer._core.codecs import resolve_codec
-from kproducer.errors import IllegalStateError, UnobservedDeliveryError
+from kproducer.errors import ConfigError, IllegalStateError, UnobservedDeliveryError
 
 cdef int64_t MS = 1000000
 cdef int64_t SLICE_NS = 100 * MS  # Ctrl-C is looked at between slices
@@ -105,6 +107,18 @@ cdef object fill_codec(str name, kp_codec_lib *out):
         symbols = source.symbols
         check(kp_codec_lib_resolve(codec, resolve_symbol, <void *>symbols, out))
     return source
+
+
+def codec_sources():
+    """{compression.type: where its functions come from}; for a codec that cannot be had, what would give it."""
+    cdef kp_codec_lib lib
+    sources = {}
+    for name in CODEC_IDS:
+        try:
+            sources[name] = fill_codec(name, &lib).origin
+        except ConfigError as error:
+            sources[name] = str(error)
+    return sources
 
 
 cdef char *copied(str text) except? NULL:
@@ -491,6 +505,16 @@ cdef class Pump:
         self.command(m)
 
     # --- what it tells ---
+
+    def topics_used(self):
+        """Names of the topics that got records since the last call."""
+        cdef kp_topic *topic = kp_core_first_topic(self.core)
+        names = []
+        while topic is not NULL:
+            if kp_topic_take_used(topic):
+                names.append(topic_name(topic))
+            topic = topic.next
+        return names
 
     def source_of_codec(self):
         return self._codec_source.origin

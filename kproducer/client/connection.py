@@ -17,7 +17,6 @@ from kproducer.errors import IllegalStateError, KafkaTimeoutError, ProtocolError
 from kproducer.protocol.api import Api
 from kproducer.protocol.frames import FrameSplitter
 from kproducer.protocol.messages.api_versions import API_VERSIONS, ApiVersionsRequest
-from kproducer.protocol.primitives import Reader
 from kproducer.protocol.versions import BrokerVersions, Fallback, read_api_versions
 
 SOFTWARE_NAME: Final = "kproducer"
@@ -225,10 +224,7 @@ class BrokerConnection:
         if self.state is ConnectionState.VERSIONS:
             self._take_versions(frame, pending, now)
             return None
-        # Bytes after the end are let be, as the Java client does: the mock cluster of librdkafka sends some.
-        reader = Reader(frame)
-        pending.api.read_response_header(reader, pending.version)
-        response = pending.api.response.read(reader, pending.version)
+        _, response = pending.api.decode_response(frame, pending.version)
         throttle_ms = getattr(response, "throttle_time_ms", 0)
         self.throttled_until = max(self.throttled_until, now + throttle_ms)
         return Answer(pending.api, pending.request, response, pending.version)

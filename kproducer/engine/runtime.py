@@ -34,7 +34,7 @@ from kproducer.engine.delivery import DeliveryThread
 from kproducer.engine.link import Wiring
 from kproducer.engine.lookup import NameLookup
 from kproducer.engine.mailbox import Close, Mailbox, PartitionsFor
-from kproducer.engine.sender import PumpPort, Sender
+from kproducer.engine.sender import Sender
 from kproducer.errors import (
     ForkError,
     IllegalStateError,
@@ -309,7 +309,7 @@ def make_pump(config: ProducerConfig, client_id: str) -> Pump:
 
 
 def _make_sender(
-    config: ProducerConfig, client_id: str, pump: PumpPort, mailbox: Mailbox, poller: SelectorPoller
+    config: ProducerConfig, client_id: str, pump: Pump, mailbox: Mailbox, poller: SelectorPoller
 ) -> tuple[ClusterView, Sender]:
     jitter = random.random
     retry = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
@@ -339,6 +339,7 @@ def _make_sender(
         clock=clock_ms,
         jitter=jitter,
         idle_ms=math.inf if idle_ms < 0 else idle_ms,
+        topics_in_use=pump.topics_used,
     )
     return cluster, sender
 

@@ -530,7 +530,7 @@ class Sender:
     def _on_expired(self, event: Expired, now: float) -> None:
         self._cluster.mark_stale(event.topic, now)
         logger.debug(
-            "%s-%d: %d batches ran out of delivery.timeout.ms", event.topic, event.partition, event[3]
+            "%s-%d: %d batches ran out of delivery.timeout.ms", event.topic, event.partition, event.batches
         )
 
     def _on_metadata_stale(self, event: MetadataStale, now: float) -> None:

@@ -150,13 +150,21 @@ class KafkaCluster:
             time.sleep(_POLL_S)
 
     def leader(self, topic: str, partition: int = 0) -> KafkaNode:
-        """The running node that leads a partition (default 0); ClusterError if nobody knows one."""
+        """The running node that leads a partition (default 0), waited for up to 30 s; then ClusterError."""
+        deadline = time.monotonic() + _TOPIC_TIMEOUT_S
+        while (found := self._leader_now(topic, partition)) is None:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"partition {partition} of topic {topic!r} has no leader")
+            time.sleep(_POLL_S)
+        return found
+
+    def _leader_now(self, topic: str, partition: int) -> KafkaNode | None:
         for node in self.nodes:
             state = node.ask(topic)
             leader_id = -1 if state is None else state.topics[topic].leaders.get(partition, -1)
             if leader_id > 0 and self.nodes[leader_id - 1].is_running:
                 return self.nodes[leader_id - 1]
-        raise ClusterError(f"partition {partition} of topic {topic!r} has no leader")
+        return None
 
     def _write_files(self, folder: Path, node_id: int, ports: list[int]) -> NodeFiles:
         files = NodeFiles(folder / f"node-{node_id}")

@@ -212,8 +212,6 @@ static void parse_batch(script_slot *slot, const uint8_t *b, size_t len) {
     }
 }
 
-static kp_text take_text(kp_reader *r) { return kp_read_text(r); }
-
 static void parse_slot(kp_reader *r, script_slot *slot) {
     slot->partition = kp_read_i32(r);
     const int64_t len = r->is_flexible ? (int64_t)kp_read_uvarint(r) - 1 : kp_read_i32(r);
@@ -230,7 +228,7 @@ static void parse_topic(kp_reader *r, script_request *out) {
         const uint8_t *id = kp_read_bytes(r, 16);
         memcpy(named.topic_id, id == NULL ? named.topic_id : id, 16);
     } else {
-        const kp_text name = take_text(r);
+        const kp_text name = kp_read_text(r);
         memcpy(named.topic, name.data, kp_min_size(name.len, sizeof named.topic - 1));
     }
     const int32_t n = kp_read_count(r, 5);
@@ -253,10 +251,10 @@ static void parse_request(const uint8_t *frame, size_t len, script_request *out)
     }
     out->version = kp_read_i16(&r);
     out->correlation = kp_read_i32(&r);
-    (void)take_text(&r); /* the client's id, never compact */
+    (void)kp_read_text(&r); /* the client's id, never compact */
     r.is_flexible = out->version >= KP_PRODUCE_FLEXIBLE;
     kp_skip_tags(&r);
-    (void)take_text(&r);
+    (void)kp_read_text(&r);
     out->acks = kp_read_i16(&r);
     out->timeout_ms = kp_read_i32(&r);
     const int32_t n = kp_read_count(&r, 5);
@@ -434,7 +432,7 @@ kp_partition *script_partition(script *s, int32_t index) { return kp_topic_table
 kp_status script_append(script *s, int32_t partition, const kp_listener *listener, kp_result **result) {
     uint8_t value[4];
     kp_put_be32(value, (uint32_t)s->next_value);
-    const kp_record r = {.key_len = -1, .value = value, .value_len = sizeof value, .timestamp_ms = 1600000000000};
+    kp_record r = {.key_len = -1, .value = value, .value_len = sizeof value, .timestamp_ms = 1600000000000};
     const kp_append_options o = {.partition = partition, .want_result = result != NULL, .listener = listener};
     kp_place place = {0};
     size_t needed;
@@ -444,7 +442,7 @@ kp_status script_append(script *s, int32_t partition, const kp_listener *listene
     }
     s->next_value++;
     kp_partition *p = kp_topic_table(s->topic)->items[place.partition];
-    if (p->open->count == 1) { /* the append asks the real clock */
+    if (p->open != NULL && p->open->count == 1) { /* the append asks the real clock */
         p->open->created_ns = s->now;
         atomic_store(&p->open_since, s->now);
     }

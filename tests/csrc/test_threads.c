@@ -168,7 +168,7 @@ static kp_status wait_for_memory(world *w, size_t needed, kp_chunk *spare) {
 
 static kp_status append(world *w, int32_t partition, const kp_listener *listener, kp_result **result) {
     static const uint8_t value[100] = {7};
-    const kp_record r = {.key_len = -1, .value = value, .value_len = sizeof value, .timestamp_ms = 1600000000000};
+    kp_record r = {.key_len = -1, .value = value, .value_len = sizeof value, .timestamp_ms = 1600000000000};
     kp_chunk spare = {0};
     kp_status status = KP_FULL;
     while (status == KP_FULL) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,7 @@ import pytest
 from bench.sink import Sink
 from kproducer import KafkaError, KafkaProducer
 from tests.fakes.scripted_broker import ScriptedBroker
-
-MakeProducer = Callable[..., KafkaProducer]
+from tests.unit.core.world import MakeProducer
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from kproducer import KafkaProducer
 from kproducer.protocol.messages.produce import (
@@ -20,6 +20,8 @@ from kproducer.protocol.messages.produce import (
 )
 from tests.fakes.scripted_broker import Handler, Received, ScriptedBroker, Silent
 from tests.wire.decoder import DecodedRecord, decode_batch
+
+MakeProducer: TypeAlias = Callable[..., KafkaProducer]
 
 FATAL_TO_A_BATCH = 87  # INVALID_RECORD: not retriable, and no reason to ask for another epoch
 

@@ -139,6 +139,9 @@ class FakePump:
     def producer_id(self, producer_id: int, epoch: int) -> None:
         self._note("producer_id", producer_id=producer_id, epoch=epoch)
 
+    def topics_used(self) -> list[str]:
+        return []
+
     def fail_all(self, code: int, message: str, fatal: bool) -> None:
         self._note("fail_all", code=code, message=message, fatal=fatal)
 

@@ -1,0 +1,539 @@
+"""send() and produce(): what arrives, and what is refused at the call, leaving nothing behind."""
+
+from __future__ import annotations
+
+import array
+import enum
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kproducer import (
+    Header,
+    InvalidTopicError,
+    KafkaProducer,
+    KafkaTimeoutError,
+    ProducerClosedError,
+    ProducerRecord,
+    RecordMetadata,
+    RecordTooLargeError,
+    SerializationError,
+)
+from kproducer._core.hashing import murmur2_partition
+from tests.fakes.scripted_broker import ScriptedBroker
+from tests.unit.core.world import MakeProducer, batches_of, counters, records_of, values_of
+from tests.wire.decoder import decode_batch
+
+LONGEST_TOPIC = "t" * 249
+
+
+# --- what arrives -------------------------------------------------------------------------------------------
+
+
+def test_a_record_arrives_with_all_its_parts(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    headers = [("h", b"1"), ("h", None), ("", b""), ("ключ", b"\x00")]
+
+    metadata = producer.send("t", b"value", b"key", headers, partition=2, timestamp_ms=1234).result(10)
+
+    assert metadata == RecordMetadata("t", 2, 0, 1234, 0, 3, 5)
+    (record,) = records_of(broker, "t", 2)
+    assert (record.value, record.key, record.timestamp) == (b"value", b"key", 1234)
+    assert list(record.headers) == headers
+
+
+def test_produce_takes_the_same_and_returns_nothing(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    assert producer.produce("t", b"v", b"k", [("h", b"x")], 1, 99) is None  # type: ignore[func-returns-value]
+    producer.flush(10)
+    (record,) = records_of(broker, "t", 1)
+    assert (record.value, record.key, record.timestamp, record.headers) == (b"v", b"k", 99, (("h", b"x"),))
+
+
+@pytest.mark.parametrize("call", ["send", "produce"])
+def test_a_producer_record_stands_for_the_arguments(
+    broker: ScriptedBroker, producer: KafkaProducer, call: str
+) -> None:
+    record = ProducerRecord("t", b"v", b"k", [Header("h", None)], 1, 5)
+    getattr(producer, call)(record)
+    producer.flush(10)
+    (got,) = records_of(broker, "t", 1)
+    assert (got.value, got.key, got.headers, got.timestamp) == (b"v", b"k", (("h", None),), 5)
+
+
+def test_null_and_empty_are_kept_apart(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    sizes = []
+    for value, key in [(None, None), (b"", b""), (None, b""), (b"", None)]:
+        metadata = producer.send("one", value, key).result(10)
+        sizes.append((metadata.serialized_value_size, metadata.serialized_key_size))
+    assert [(r.value, r.key) for r in records_of(broker, "one")] == [
+        (None, None), (b"", b""), (None, b""), (b"", None),
+    ]  # fmt: skip
+    assert sizes == [(-1, -1), (0, 0), (-1, 0), (0, -1)]
+
+
+def test_headers_may_be_a_dict_a_generator_or_lists(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    for headers in ({"a": b"1", "b": None}, (pair for pair in [("a", b"1"), ("b", None)]), [["a", b"1"], ["b", None]]):
+        producer.produce("one", b"", headers=headers)  # type: ignore[arg-type]
+    producer.produce("one", b"", headers=[])
+    producer.produce("one", b"", headers={"c": bytearray(b"2"), "d": memoryview(b"345")[::2]})
+    producer.flush(10)
+    expected = (("a", b"1"), ("b", None))
+    assert [r.headers for r in records_of(broker, "one")] == [
+        expected, expected, expected, (), (("c", b"2"), ("d", b"35")),
+    ]  # fmt: skip
+
+
+def test_a_record_without_timestamp_gets_the_time_of_the_call(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
+    before = int(time.time() * 1000)
+    metadata = producer.send("one", b"").result(10)
+    assert before - 1 <= metadata.timestamp_ms <= time.time() * 1000 + 1
+    assert records_of(broker, "one")[0].timestamp == metadata.timestamp_ms
+
+
+@pytest.mark.parametrize("timestamps", [(0, 2**63 - 1), (2**63 - 1, 0), (7, 3, 11)])
+def test_timestamps_may_go_any_way_between_their_bounds(
+    broker: ScriptedBroker, producer: KafkaProducer, timestamps: tuple[int, ...]
+) -> None:
+    for timestamp in timestamps:
+        producer.produce("one", b"", timestamp_ms=timestamp)
+    producer.flush(10)
+    assert tuple(r.timestamp for r in records_of(broker, "one")) == timestamps
+    batches = [decode_batch(batch) for batch in batches_of(broker, "one")]
+    assert max(batch.max_timestamp for batch in batches) == max(timestamps)
+
+
+def test_keys_go_where_javas_partitioner_puts_them(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    keys = [b"k%d" % n for n in range(50)] + [b""]
+    for key in keys:
+        producer.produce("t", b"", key)
+    producer.flush(10)
+    for partition in range(3):
+        expected = [key for key in keys if murmur2_partition(key, 3) == partition]
+        assert [r.key for r in records_of(broker, "t", partition)] == expected
+
+
+def test_partitioner_ignore_keys_treats_keys_as_none(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, partitioner_ignore_keys=True, linger_ms=1000)
+    for n in range(50):
+        producer.produce("t", b"", b"k%d" % n)
+    producer.flush(10)
+    assert [len(batches_of(broker, "t", p)) for p in range(3)].count(1) == 1  # all in one sticky batch
+
+
+def test_keyless_records_move_on_after_a_batch(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, batch_size=1000)
+    for _ in range(600):
+        producer.produce("t", b"x" * 90)
+    producer.flush(10)
+    counts = [len(values_of(broker, "t", partition)) for partition in range(3)]
+    assert sum(counts) == 600
+    assert min(counts) > 0
+
+
+def test_order_within_a_partition_is_the_order_of_the_calls(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
+    for n in range(3000):
+        (producer.send if n % 2 else producer.produce)("t", b"%d" % n, partition=n % 3)
+    producer.flush(10)
+    for partition in range(3):
+        assert values_of(broker, "t", partition) == [b"%d" % n for n in range(partition, 3000, 3)]
+
+
+class NamedBytes(bytes):
+    """A subclass, which need not be taken at its word."""
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "make_value",
+    [
+        lambda: bytearray(b"abc"),
+        lambda: memoryview(b"abc"),
+        lambda: memoryview(b"xabcx")[1:4],
+        lambda: NamedBytes(b"abc"),
+        lambda: array.array("b", b"abc"),
+    ],
+)
+def test_any_contiguous_buffer_is_taken(
+    broker: ScriptedBroker, producer: KafkaProducer, make_value: Callable[[], Any]
+) -> None:
+    producer.produce("one", make_value(), make_value())
+    producer.flush(10)
+    assert [(r.value, r.key) for r in records_of(broker, "one")] == [(b"abc", b"abc")]
+
+
+def test_a_buffer_changed_after_the_call_changes_nothing(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
+    value = bytearray(b"before")
+    producer.produce("one", value, headers=[("h", value)])
+    value[:] = b"after!"
+    value.clear()  # and no view of it is held
+    producer.flush(10)
+    (record,) = records_of(broker, "one")
+    assert (record.value, record.headers) == (b"before", (("h", b"before"),))
+
+
+class Topic(str, enum.Enum):
+    """An enum whose str() is not its value."""
+
+    ONE = "one"
+
+
+def test_a_topic_from_an_enum_is_its_value(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    assert str(Topic.ONE) != "one"
+    assert producer.send(Topic.ONE, b"v").result(10).topic == "one"
+    assert [info.topic for info in producer.partitions_for(Topic.ONE)] == ["one"]
+    assert values_of(broker, "one") == [b"v"]
+
+
+def test_the_longest_topic_name_is_taken(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    broker.cluster.create_topic(LONGEST_TOPIC, [1])
+    assert producer.send(LONGEST_TOPIC, b"v").result(10).topic == LONGEST_TOPIC
+
+
+class Index:
+    """Something that is a number, as numpy's integers are."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+
+    def __index__(self) -> int:
+        return self.answers.pop(0)
+
+
+def test_a_number_may_be_anything_with_an_index(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    metadata = producer.send("t", b"", partition=Index(2), timestamp_ms=Index(77)).result(10)  # type: ignore[arg-type]
+    assert (metadata.partition, metadata.timestamp_ms) == (2, 77)
+
+
+def test_batch_size_zero_puts_every_record_in_a_batch_of_its_own(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, batch_size=0)
+    for value in (None, b"", b"x" * 100, None, None):
+        producer.produce("one", value)
+    producer.flush(10)
+    assert [decode_batch(batch).record_count for batch in batches_of(broker, "one")] == [1] * 5
+
+
+def test_a_buffer_smaller_than_a_batch_still_serves(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, buffer_memory=2000)
+    for n in range(200):
+        producer.produce("one", b"%03d" % n * 10)
+    producer.flush(10)
+    assert len(values_of(broker, "one")) == 200
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+class EvilInt(int):
+    """An int that lies to comparisons."""
+
+    def __le__(self, other: int) -> bool:
+        return True
+
+    def __ge__(self, other: int) -> bool:
+        return True
+
+    def __lt__(self, other: int) -> bool:
+        return True
+
+    def __gt__(self, other: int) -> bool:
+        return True
+
+
+class BadIndex:
+    """Whose __index__ raises."""
+
+    def __index__(self) -> int:
+        raise LookupError("no index today")
+
+
+class BadBool(list[Any]):
+    """Headers whose truth is not to be had."""
+
+    def __bool__(self) -> bool:
+        raise LookupError("neither true nor false")
+
+
+def raising_headers() -> Iterator[tuple[str, bytes]]:
+    yield "h", b"1"
+    raise LookupError("half-way")
+
+
+def released() -> memoryview:
+    view = memoryview(b"gone")
+    view.release()
+    return view
+
+
+BAD_CALLS: dict[str, tuple[type[BaseException], str, dict[str, Any]]] = {
+    "str value": (TypeError, "value must be bytes-like or None, not str; give value_serializer", {"value": "text"}),
+    "int value": (TypeError, "value must be bytes-like or None, not int", {"value": 5}),
+    "str key": (TypeError, "key must be bytes-like or None, not str; give key_serializer", {"key": "text"}),
+    "dict value": (TypeError, "not dict", {"value": {"a": 1}}),
+    "strided value": (TypeError, "value must be contiguous", {"value": memoryview(b"abcdef")[::2]}),
+    "strided key": (TypeError, "key must be contiguous", {"key": memoryview(b"abcdef")[::2]}),
+    "topic None": (TypeError, "topic must be str, not NoneType", {"topic": None}),
+    "topic bytes": (TypeError, "topic must be str, not bytes", {"topic": b"t"}),
+    "topic empty": (InvalidTopicError, "topic ''", {"topic": ""}),
+    "topic dot": (InvalidTopicError, r"topic '\.'", {"topic": "."}),
+    "topic dots": (InvalidTopicError, r"topic '\.\.'", {"topic": ".."}),
+    "topic too long": (InvalidTopicError, "1 to 249", {"topic": "t" * 250}),
+    "topic space": (InvalidTopicError, "topic 'a b'", {"topic": "a b"}),
+    "topic newline": (InvalidTopicError, r"topic 't\\n'", {"topic": "t\n"}),
+    "topic umlaut": (InvalidTopicError, "topic", {"topic": "tä"}),
+    "topic digit of another script": (InvalidTopicError, "topic", {"topic": "t١"}),
+    "topic surrogate": (InvalidTopicError, "topic", {"topic": "t\udc80"}),
+    "topic NUL": (InvalidTopicError, "topic", {"topic": "t\0"}),
+    "partition negative": (ValueError, "partition=-1: must be from 0", {"partition": -1}),
+    "partition too big": (ValueError, "partition=2147483647", {"partition": 2**31 - 1}),
+    "partition huge": (ValueError, "partition=1000000000", {"partition": 10**30}),
+    "partition bool": (TypeError, "partition must be int or None, not bool", {"partition": True}),
+    "partition float": (TypeError, "partition must be int or None, not float", {"partition": 1.0}),
+    "partition str": (TypeError, "partition must be int or None, not str", {"partition": "1"}),
+    "partition that lies": (ValueError, "partition=-5", {"partition": EvilInt(-5)}),
+    "partition of bad index": (LookupError, "no index today", {"partition": BadIndex()}),
+    "timestamp negative": (ValueError, "timestamp_ms=-1", {"timestamp_ms": -1}),
+    "timestamp too big": (ValueError, "timestamp_ms=9223372036854775808", {"timestamp_ms": 2**63}),
+    "timestamp float": (TypeError, "timestamp_ms must be int or None, not float", {"timestamp_ms": 1.5}),
+    "timestamp bool": (TypeError, "timestamp_ms must be int or None, not bool", {"timestamp_ms": False}),
+    "timestamp that lies": (ValueError, "timestamp_ms=-5", {"timestamp_ms": EvilInt(-5)}),
+    "headers int": (TypeError, "headers must be .* not int", {"headers": 5}),
+    "headers str": (TypeError, "headers must be .* not str", {"headers": "ab"}),
+    "header not a pair": (TypeError, "header 1: must be a .* not str", {"headers": [("a", b""), "ab"]}),
+    "header triple": (TypeError, "header 0: must be a", {"headers": [("a", b"", b"")]}),
+    "header key bytes": (TypeError, "header 0: key must be str, not bytes", {"headers": [(b"a", b"")]}),
+    "header key None": (TypeError, "header 0: key must be str, not NoneType", {"headers": [(None, b"")]}),
+    "header value str": (TypeError, "header 'a': value must be bytes or None, not str", {"headers": [("a", "")]}),
+    "header key surrogate": (UnicodeEncodeError, "surrogates", {"headers": [("\ud800", b"")]}),
+    "headers raising": (LookupError, "half-way", {"headers": raising_headers}),
+    "headers without truth": (LookupError, "neither", {"headers": BadBool([("a", b"")])}),
+    "callback not callable": (TypeError, "on_delivery must be callable, not int", {"on_delivery": 5}),
+    "value released": (ValueError, "released memoryview", {"value": released}),
+    "record too large": (RecordTooLargeError, "max.request.size", {"value": bytes(1048576)}),
+    "headers too large": (RecordTooLargeError, "max.request.size", {"headers": [("h", bytes(1048576))]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["send", "produce"])
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_bad_input_raises_at_the_call_and_leaves_nothing_behind(
+    broker: ScriptedBroker, producer: KafkaProducer, name: str, call: str
+) -> None:
+    error, text, arguments = BAD_CALLS[name]
+    made = {k: v() if v in (raising_headers, released) else v for k, v in arguments.items()}
+    arguments = {"topic": "one", "value": b"bad"} | made
+
+    with pytest.raises(error, match=text):
+        getattr(producer, call)(**arguments)
+
+    producer.produce("one", b"good")
+    producer.flush(10)
+    assert values_of(broker, "one") == [b"good"]
+    found = counters(producer)
+    assert found["buffer_available_bytes"] == found["buffer_total_bytes"]
+    assert found["records_failed"] == 0
+
+
+async def coroutine_callback(metadata: object, error: object) -> None:
+    """Nobody would await it."""
+
+
+def test_a_coroutine_function_is_no_callback(producer: KafkaProducer) -> None:
+    with pytest.raises(TypeError, match="plain function"):
+        producer.send("one", b"", on_delivery=coroutine_callback)
+    with pytest.raises(TypeError, match="plain function"):
+        producer.send("one", b"").add_done_callback(coroutine_callback)
+
+
+def test_errors_name_types_and_never_the_payload(producer: KafkaProducer) -> None:
+    with pytest.raises(TypeError) as caught:
+        producer.send("one", "s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_largest_record_fits_and_one_byte_more_does_not(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, max_request_size=5000)
+    fitting = next(n for n in range(5000, 0, -1) if _is_taken(producer, n))
+    producer.flush(10)
+    assert 4850 < fitting < 5000
+    assert [len(value or b"") for value in values_of(broker, "one")] == [fitting]
+    assert all(len(batch) <= 5000 for batch in batches_of(broker, "one"))
+
+
+def _is_taken(producer: KafkaProducer, size: int) -> bool:
+    try:
+        producer.produce("one", bytes(size))
+    except RecordTooLargeError as error:
+        assert error.persisted == "no"
+        return False
+    return True
+
+
+def test_a_record_above_buffer_memory_is_too_large(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, buffer_memory=5000, batch_size=1000)
+    with pytest.raises(RecordTooLargeError, match="buffer.memory"):
+        producer.send("one", bytes(6000))
+    assert producer.send("one", bytes(4000)).result(10).offset == 0
+
+
+def test_unknown_topic_raises_from_the_call_when_max_block_ms_is_over(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, max_block_ms=300)
+    began = time.monotonic()
+    with pytest.raises(KafkaTimeoutError, match="topic 'nowhere' has no metadata after max.block.ms=300") as caught:
+        producer.send("nowhere", b"")
+    assert 0.25 < time.monotonic() - began < 2
+    assert caught.value.topic == "nowhere"
+    assert caught.value.persisted == "no"
+    assert producer.send("one", b"").result(10).offset == 0
+
+
+def test_a_partition_that_is_not_there_raises_and_says_how_many_there_are(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, max_block_ms=300)
+    with pytest.raises(KafkaTimeoutError, match="has 3 partitions, so no partition 3"):
+        producer.send("t", b"", partition=3)
+    assert producer.send("t", b"", partition=2).result(10).partition == 2
+
+
+def test_a_partition_that_is_added_meanwhile_is_waited_for(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, retry_backoff_ms=10)
+    producer.send("one", b"").result(10)
+    with broker.cluster.lock:
+        broker.cluster.topics["one"].leaders.append(1)
+        broker.cluster.topics["one"].epochs.append(0)
+    assert producer.send("one", b"", partition=1).result(10).partition == 1
+
+
+@pytest.mark.parametrize("name", [None, b"t", 5, "", "a b", "t" * 250])
+def test_partitions_for_refuses_bad_names(producer: KafkaProducer, name: Any) -> None:
+    with pytest.raises((TypeError, InvalidTopicError), match="topic"):
+        producer.partitions_for(name)
+    assert len(producer.partitions_for("t")) == 3
+
+
+# --- serializers and partitioners ---------------------------------------------------------------------------
+
+
+def test_serializers_turn_keys_and_values_into_bytes(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, key_serializer=lambda k: None if k is None else str(k).encode(), value_serializer=repr_bytes)
+    producer.produce("one", {"a": 1}, 5)
+    producer.produce(ProducerRecord("one", [1, 2]))
+    producer.send_many("one", [True, None], keys=[True, False]).wait(10)
+    assert [(r.value, r.key) for r in records_of(broker, "one")] == [
+        (b"{'a': 1}", b"5"), (b"[1, 2]", None), (b"True", b"True"), (b"None", b"False"),
+    ]  # fmt: skip
+
+
+def repr_bytes(value: object) -> bytes:
+    return repr(value).encode()
+
+
+def test_what_a_serializer_raises_is_the_cause_of_a_serialization_error(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, value_serializer=lambda v: 1 // v)
+    with pytest.raises(SerializationError, match="value_serializer failed on int for topic 'one'") as caught:
+        producer.send("one", 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.persisted == "no"
+    with pytest.raises(TypeError, match="value must be bytes-like or None, not int"):
+        producer.send("one", 1)
+    producer.flush(10)
+    assert not values_of(broker, "one")
+
+
+def test_keyboard_interrupt_in_a_serializer_is_not_dressed_up(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    def interrupt(value: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(broker, key_serializer=interrupt).send("one", b"")
+
+
+def test_a_partitioner_sees_bytes_and_chooses(broker: ScriptedBroker, make: MakeProducer) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def choose(topic: str, key: bytes | None, value: bytes | None, count: int) -> int:
+        seen.append((topic, key, value, count))
+        return 2
+
+    producer = make(broker, partitioner_class=choose, key_serializer=repr_bytes)
+    assert producer.send("t", b"v", 7).result(10).partition == 2
+    assert producer.send("t", b"v", 7, partition=1).result(10).partition == 1
+    assert seen == [("t", b"7", b"v", 3)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        (None, TypeError, "the partitioner returned NoneType"),
+        ("1", TypeError, "the partitioner returned str"),
+        (True, TypeError, "the partitioner returned bool"),
+        (1.0, TypeError, "the partitioner returned float"),
+        (-1, ValueError, "the partitioner returned -1: must be from 0 to 2"),
+        (3, ValueError, "the partitioner returned 3: must be from 0 to 2"),
+    ],
+)
+def test_nonsense_from_a_partitioner_raises_from_the_call(
+    broker: ScriptedBroker, make: MakeProducer, answer: Any, error: type[Exception], text: str
+) -> None:
+    producer = make(broker, partitioner_class=lambda *_: answer)
+    with pytest.raises(error, match=text):
+        producer.send("t", b"")
+    assert producer.send("t", b"good", partition=0).result(10).offset == 0
+    assert values_of(broker) == [b"good"]
+
+
+def test_what_a_partitioner_raises_comes_through(broker: ScriptedBroker, make: MakeProducer) -> None:
+    def choose(*arguments: object) -> int:
+        raise LookupError("no idea")
+
+    with pytest.raises(LookupError, match="no idea"):
+        make(broker, partitioner_class=choose).send("t", b"")
+
+
+def test_a_partitioner_does_not_see_bad_topics(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, partitioner_class=lambda *_: 0)
+    for topic in (None, b"t", "a b"):
+        with pytest.raises((TypeError, InvalidTopicError)):
+            producer.send(topic, b"")  # type: ignore[arg-type]
+    assert producer.send("t", b"").result(10).partition == 0
+
+
+def test_a_serializer_may_send_another_record(broker: ScriptedBroker, make: MakeProducer) -> None:
+    def serialize(value: object) -> bytes:
+        if value == "outer":
+            producer.produce("one", "inner")
+        return repr_bytes(value)
+
+    producer = make(broker, value_serializer=serialize)
+    producer.send("one", "outer").result(10)
+    assert values_of(broker, "one") == [b"'inner'", b"'outer'"]
+
+
+def test_closed_producers_refuse_before_they_serialize(broker: ScriptedBroker, make: MakeProducer) -> None:
+    calls: list[object] = []
+    producer = make(broker, value_serializer=calls.append)
+    producer.close()
+    with pytest.raises(ProducerClosedError):
+        producer.send("one", "v")
+    assert not calls
