@@ -136,6 +136,7 @@ static kp_status listen_locked(kp_batch *b, const kp_record *r, const kp_append_
     }
     kp_listener l = *o->listener;
     l.index = b->count;
+    l.timestamp_ms = r->timestamp_ms;
     l.is_late = false;
     return kp_result_add_listener(b->result, &l);
 }

@@ -93,7 +93,7 @@ int64_t kp_conn_deadline(const kp_pump *pump, const kp_conn *conn);
 int kp_conn_wanted_batches(const kp_pump *pump, const kp_conn *conn); /* before a wake-up is of use */
 bool kp_conn_wants_write(const kp_conn *conn);
 
-/* kp_partition.c */
+/* kp_partition.c, kp_answer.c, kp_verdict.c */
 void kp_partition_leave_ready(kp_partition *p);
 void kp_partition_refresh(kp_pump *pump, kp_partition *p); /* ready list, timer, levels: call after any change */
 void kp_partition_tick(kp_pump *pump, kp_partition *p);    /* its timer is due */

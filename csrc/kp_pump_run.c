@@ -79,7 +79,8 @@ static int wanted_batches(kp_pump *pump) {
  * doubles, and ends in an ordinary sleep: an idle producer, or one whose broker hangs, costs nothing. */
 static int64_t ask_for_news(kp_pump *pump, int64_t now, int64_t until) {
     const int wanted = wanted_batches(pump);
-    pump->nap_ns = wanted > 1 ? kp_max_i64(pump->nap_ns * 2, NAP_MIN_NS) : 0;
+    const int64_t longer = kp_min_i64(pump->nap_ns * 2, 2LL * NAP_MAX_NS); /* bounded, or the idle would overflow it */
+    pump->nap_ns = wanted > 1 ? kp_max_i64(longer, NAP_MIN_NS) : 0;
     if (wanted <= 1 || pump->nap_ns > NAP_MAX_NS) {
         atomic_store(&pump->core->wake_after, 1);
         return until;

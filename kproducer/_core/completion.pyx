@@ -197,23 +197,35 @@ cdef class RecordFuture:
         return self._wait_in_loop().__await__()
 
     async def _wait_in_loop(self):
+        self.check_made()
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-
-        def settle():
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def tell(_):
-            try:
-                loop.call_soon_threadsafe(settle)
-            except RuntimeError:
-                pass  # the loop was closed: nobody waits any more
-
-        self.check_made()
-        self.listen(tell)  # not asked yet: when the task is cancelled, a failure has been told to nobody
+        self.listen(LoopWaiter(loop, waiter))  # not asked yet: when the task is cancelled, a failure has been told to nobody
         await waiter
         return self.result(0)
+
+
+cdef class LoopWaiter:
+    """Wakes the task that awaits a record; no closure, which would leave a cycle to the garbage collector."""
+
+    cdef object loop
+    cdef object waiter
+
+    def __init__(self, loop, waiter):
+        self.loop = loop
+        self.waiter = waiter
+
+    def __call__(self, future):
+        try:
+            self.loop.call_soon_threadsafe(settle_waiter, self.waiter)
+        except RuntimeError:
+            pass  # the loop was closed: nobody waits any more
+
+
+def settle_waiter(waiter):
+    """Run by the loop: end the wait, unless its task was cancelled."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 cdef int check_callback(fn) except -1:

@@ -179,6 +179,17 @@ cdef object event_of(const kp_msg *m):
     raise SystemError(f"event of unknown type {kind}")
 
 
+cdef void release_unobserved(kp_core *core) noexcept:
+    """Results that nobody took would keep the core alive."""
+    cdef kp_unobserved *list = NULL
+    cdef int32_t n = 0
+    cdef int32_t i
+    if kp_core_take_unobserved(core, &list, &n) == KP_OK:
+        for i in range(n):
+            kp_result_release(list[i].first)
+        free(list)
+
+
 cdef class Pump:
     """The C core of one producer: accumulator, pump thread, queues."""
 
@@ -222,6 +233,7 @@ cdef class Pump:
             if self.is_forked():
                 return  # after fork nothing of C is touched: it leaks
             kp_pump_free(self.pump)
+            release_unobserved(self.core)
             kp_core_release(self.core)
         for handle in (self.wake_read, self.wake_write, self.event_read, self.event_write):
             if handle != -1:

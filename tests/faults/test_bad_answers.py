@@ -181,8 +181,10 @@ def test_a_held_answer_holds_nothing_but_its_connection() -> None:
         assert waiting.result(10).offset == 1
 
 
-def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered() -> None:
-    with stage(brokers=2) as on, _behind_proxy(on, batch_size=300, metadata_max_age_ms=50) as (proxy, producer):
+@pytest.mark.parametrize("is_idempotent", [True, False], ids=["idempotent", "not idempotent"])
+def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered(is_idempotent: bool) -> None:
+    config = {"batch_size": 300, "metadata_max_age_ms": 50, "enable_idempotence": is_idempotent}
+    with stage(brokers=2) as on, _behind_proxy(on, **config) as (proxy, producer):
         old, new = on.brokers
         producer.send(TOPIC, b"0", partition=0).result(10)
         hold = Hold()
@@ -190,6 +192,7 @@ def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered() -> No
         futures = [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(1, 50)]
         old.wait_for(PRODUCE, 2)
         on.cluster.move(TOPIC, 0, new.node_id)
+        futures += [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(50, 100)]
         seen = len(old.received(METADATA)) + len(new.received(METADATA))
         deadline = time.monotonic() + 5
         while len(old.received(METADATA)) + len(new.received(METADATA)) < seen + 3:
@@ -197,5 +200,5 @@ def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered() -> No
             time.sleep(0.01)
         assert new.received(PRODUCE) == []
         hold.release()
-        assert [future.result(10).offset for future in futures] == list(range(1, 50))
-        assert on.values() == [b"%d" % n for n in range(50)]
+        assert [future.result(10).offset for future in futures] == list(range(1, 100))
+        assert on.values() == [b"%d" % n for n in range(100)]

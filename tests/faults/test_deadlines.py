@@ -9,7 +9,7 @@ import pytest
 
 from kproducer.errors import KafkaTimeoutError
 from kproducer.protocol.messages.produce import PRODUCE, ProduceResponse
-from tests.fakes.scripted_broker import Late, Silent
+from tests.fakes.scripted_broker import Handler, Late, Silent
 from tests.faults.proxy import FaultProxy
 from tests.faults.stage import TOPIC, answered, sequences, stage
 
@@ -75,15 +75,17 @@ def test_a_late_success_of_an_expired_batch_keeps_the_epoch() -> None:
     with stage() as on, on.producer(delivery_timeout_ms=600, request_timeout_ms=600) as producer:
         broker = on.brokers[0]
         producer.send(TOPIC, b"0", partition=0).result(10)
-        broker.push(
-            PRODUCE, Late(answered(19), 300), lambda request: Late(broker.default(PRODUCE)(request), 500)
-        )
+        broker.push(PRODUCE, _late(answered(19), 300), _late(broker.default(PRODUCE), 500))
         with pytest.raises(KafkaTimeoutError) as caught:
             producer.send(TOPIC, b"1", partition=0).result(10)
         assert caught.value.persisted == "maybe"
         assert producer.send(TOPIC, b"2", partition=0).result(10).offset == 2
         assert on.values() == [b"0", b"1", b"2"]
         assert sequences(broker.received(PRODUCE))[-1] == (0, 2)
+
+
+def _late(handler: Handler, delay_ms: float) -> Handler:
+    return lambda request: Late(handler(request), delay_ms)
 
 
 def test_throttling_pauses_only_the_broker_that_asked_for_it() -> None:

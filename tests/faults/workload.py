@@ -179,8 +179,11 @@ class Workload:
 
     def verdict(self, bootstrap_servers: str) -> Verdict:
         """Read all back with another client and compare."""
+        return self.judge(read_back(bootstrap_servers, self.topic, len(self.histories)))
+
+    def judge(self, logs: list[list[tuple[int, bytes]]]) -> Verdict:
+        """Compare what the producer told with the (offset, value) pairs of each partition."""
         verdict = Verdict()
-        logs = read_back(bootstrap_servers, self.topic, len(self.histories))
         for partition, history in enumerate(self.histories):
             self._judge(partition, history, logs[partition], verdict)
         return verdict

@@ -1,0 +1,58 @@
+"""Brokers killed and paused under load, again and again; prints what was seen (run with -s)."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+import pytest
+
+from kproducer import KafkaProducer
+from kproducer.testing import KafkaCluster
+from tests.faults.nemesis import Nemesis
+from tests.faults.workload import Workload
+
+_SECONDS = float(os.environ.get("KPRODUCER_CHAOS_SECONDS", "300"))
+_SEED = int(os.environ.get("KPRODUCER_CHAOS_SEED", "1"))
+_PARTITIONS = 6
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_SECONDS + 300)
+def test_nothing_is_lost_repeated_or_reordered_while_brokers_die_and_freeze(harmed3: KafkaCluster) -> None:
+    topic = f"chaos-{uuid.uuid4().hex[:8]}"
+    harmed3.create_topic(topic, _PARTITIONS, 3)
+    producer = KafkaProducer(
+        bootstrap_servers=harmed3.bootstrap_servers,
+        request_timeout_ms=5_000,
+        delivery_timeout_ms=120_000,
+        max_block_ms=120_000,
+    )
+    workload = Workload(producer, topic, _PARTITIONS, rate=20_000)
+    nemesis = Nemesis(harmed3, topic, _PARTITIONS, seed=_SEED)
+    began = time.monotonic()
+    workload.start()
+    nemesis.start()
+    time.sleep(_SECONDS)
+    nemesis.stop()
+    healed = time.monotonic()
+    time.sleep(5)
+    workload.stop()
+    elapsed = time.monotonic() - began
+    producer.close(60)
+    verdict = workload.verdict(harmed3.bootstrap_servers)
+    print(f"\nseed {_SEED}, {elapsed:.0f} s, {len(nemesis.deeds)} faults")
+    for deed in nemesis.deeds:
+        print(
+            f"  {deed.began - began:6.1f} s {deed.fault.name.lower():5} broker {deed.broker}"
+            f" for {deed.healed - deed.began:4.1f} s; all partitions acknowledged again"
+            f" {workload.recovery_s(deed.began):5.2f} s after the fault, {workload.recovery_s(deed.healed):5.2f} s"
+            " after the healing"
+        )
+    print(f"  longest time without an ack: {max(h.longest_gap_s() for h in workload.histories):.2f} s")
+    print(f"  {verdict}")
+    assert verdict.faults == {}
+    assert verdict.failed == 0, verdict.causes
+    assert verdict.acknowledged == verdict.accepted
+    assert workload.recovery_s(healed) < 5

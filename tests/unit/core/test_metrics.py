@@ -1,0 +1,62 @@
+"""metrics(): Java's names, true numbers, and a producer that pays nothing for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kproducer import KafkaProducer, UnobservedDeliveryError
+from kproducer.metrics import percentile_us
+from tests.fakes.scripted_broker import ScriptedBroker
+from tests.unit.core.world import MakeProducer, failing, gated
+
+OF_JAVA = {
+    "record-send-total", "record-error-total", "record-retry-total", "batch-split-total", "batch-size-avg",
+    "records-per-request-avg", "compression-rate-avg", "record-queue-time-avg", "record-queue-time-max",
+    "request-latency-avg", "request-latency-max", "request-total", "response-total", "requests-in-flight",
+    "outgoing-byte-total", "incoming-byte-total", "connection-count", "connection-creation-total",
+    "connection-close-total", "buffer-total-bytes", "buffer-available-bytes", "bufferpool-wait-time-ns-total",
+    "buffer-exhausted-total",
+}  # fmt: skip
+
+
+def test_javas_names_are_there_and_all_values_are_numbers(producer: KafkaProducer) -> None:
+    found = producer.metrics()
+    assert found.keys() >= OF_JAVA
+    assert all(isinstance(value, (int, float)) and value >= 0 for value in found.values())
+
+
+def test_counts_are_true(broker: ScriptedBroker, make: MakeProducer) -> None:
+    producer = make(broker, compression_type="gzip")
+    with gated(broker):
+        producer.produce("one", b"first" * 100)
+        producer.send_many("one", [b"v" * 100] * 99)
+    producer.flush(10)
+    with failing(broker):
+        producer.produce("one", b"v")
+        with pytest.raises(UnobservedDeliveryError):
+            producer.flush(10)
+    found = producer.metrics()
+    assert (found["record-send-total"], found["record-error-total"]) == (100, 1)
+    assert found["requests-in-flight"] == 0
+    assert found["request-total"] == found["response-total"] >= 2
+    assert found["records-per-request-avg"] == pytest.approx(101 / found["request-total"])
+    assert 0 < found["compression-rate-avg"] < 0.5
+    assert found["connection-count"] == 1
+    assert found["buffer-available-bytes"] == found["buffer-total-bytes"] == 32 * 1024 * 1024
+    assert found["outgoing-byte-total"] > 0 < found["incoming-byte-total"]
+
+
+def test_times_are_in_milliseconds_and_in_order(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    producer.send_many("one", [b"v"] * 100).wait(10)
+    found = producer.metrics()
+    for name in ("record-queue-time", "request-latency", "record-delivery-time"):
+        times = [found[f"{name}-{suffix}"] for suffix in ("p50", "p95", "p99", "p99.9", "max")]
+        assert times == sorted(times)
+        assert 0 < found[f"{name}-avg"] <= found[f"{name}-max"] < 10_000
+    assert found["record-delivery-time-max"] >= found["request-latency-max"]
+
+
+def test_percentiles_are_upper_bounds_of_buckets() -> None:
+    buckets = [(1, 0), (2, 50), (4, 45), (8, 4), (16, 1)]
+    assert [percentile_us(buckets, share) for share in (0.5, 0.95, 0.99, 0.999)] == [2, 4, 8, 16]
+    assert percentile_us([(1, 0)], 0.5) == 0
