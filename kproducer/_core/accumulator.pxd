@@ -7,6 +7,7 @@ from kproducer._core.csrc cimport (
     kp_status,
     kp_topic,
 )
+from kproducer._core.completion cimport SendManyResult
 from kproducer._core.pump cimport Pump
 
 cdef class TopicHandle:
@@ -27,6 +28,8 @@ cdef class RecordAppender:
     cdef TopicHandle handle(self, topic)
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
+    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
+                          timestamp_ms, SendManyResult result) except -1
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_bytes(self, TopicHandle handle, value, key, headers, kp_append_options *options,

@@ -40,6 +40,14 @@ class RecordAppender:
         timestamp_ms: int | None = None,
         on_delivery: Callable[[RecordMetadata | None, KafkaError | None], object] | None = None,
     ) -> None: ...
+    def send_lines(
+        self,
+        topic: str,
+        data: bytes | bytearray | memoryview,
+        headers: Headers | Mapping[str, bytes | None] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> SendManyResult: ...
     def send_many(
         self,
         topic: str,

@@ -7,7 +7,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyNumber_Index
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memchr, memset
 
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
@@ -249,9 +249,61 @@ cdef class RecordAppender:
             if has_keys and next(key_iterator, end) is not end:
                 raise ValueError("keys has more items than values")
         except BaseException as error:
-            error.add_note(f"send_many: the {result.count} records before it were accepted")
+            tell_accepted(error, "send_many", result)
             raise
         return result
+
+    def send_lines(self, topic, data, headers=None, partition=None, timestamp_ms=None):
+        """Append each line of a bytes-like block and return one SendManyResult. See KafkaProducer."""
+        cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
+        cdef Py_buffer view
+        result.pump = self._pump
+        if not self._is_ready:
+            raise_uninitialised()
+        if self._prepare is not None:  # a serializer or partitioner wants each line as an object
+            lines = bytes(data).split(b"\n")
+            if not lines[len(lines) - 1]:
+                lines.pop()
+            return self.send_many(topic, lines, None, headers, partition, timestamp_ms)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition, timestamp_ms,
+                              result)
+        except BaseException as error:
+            tell_accepted(error, "send_lines", result)
+            raise
+        finally:
+            PyBuffer_Release(&view)
+        return result
+
+    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
+                          timestamp_ms, SendManyResult result) except -1:
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        cdef const char *end = data + size
+        cdef const char *stop
+        cdef int64_t stamp = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
+        memset(&options, 0, sizeof(options))
+        memset(&record, 0, sizeof(record))
+        options.want_result = True
+        options.partition = -1 if partition is None else partition_of(partition)
+        record.key_len = -1
+        encoded = set_headers(&record, headers)
+        while data < end:
+            stop = <const char *>memchr(data, c"\n", end - data)
+            if stop is NULL:
+                stop = end
+            record.value = <const uint8_t *>data
+            record.value_len = stop - data
+            record.timestamp_ms = stamp
+            options.held = result.held
+            options.n_held = result.n_held
+            self.append_or_wait(handle, &options, &place, &record)
+            result.note(place.result, place.partition, place.index)
+            result.count += 1
+            data = stop + 1
+        return 0
 
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1:
@@ -271,12 +323,7 @@ cdef class RecordAppender:
                              kp_append_options *options, kp_place *place, kp_record *record) except -1:
         options.partition = -1 if partition is None else partition_of(partition)
         record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
-        record.headers = NULL
-        record.headers_len = 0
-        if headers:
-            encoded = encode_headers(headers)
-            record.headers = <const uint8_t *>PyBytes_AS_STRING(encoded)
-            record.headers_len = PyBytes_GET_SIZE(encoded)
+        encoded = set_headers(record, headers)  # lives as long as this call
         return self.append_bytes(handle, value, key, on_delivery, options, place, record)
 
     cdef int append_bytes(self, TopicHandle handle, value, key, on_delivery, kp_append_options *options,
@@ -447,6 +494,25 @@ cdef object too_large(Pump pump, TopicHandle handle, const kp_record *record):
         f"record of {size} bytes (key, value, headers) for topic {handle.name!r}: with the batch's overhead of "
         f"about 100 bytes it exceeds min(max.request.size, buffer.memory)={kp_record_limit(pump.core)}",
         topic=handle.name, persisted="no")
+
+
+cdef int tell_accepted(error, str call, SendManyResult result) except -1:
+    """The records before the one that raised stay accepted: their outcomes are in `error.partial_result`."""
+    error.add_note(f"{call}: the {result.count} records before it were accepted; see partial_result")
+    error.partial_result = result
+    return 0
+
+
+cdef bytes set_headers(kp_record *record, headers):
+    """The encoded headers, which the caller keeps for as long as the record is used."""
+    record.headers = NULL
+    record.headers_len = 0
+    if not headers:
+        return None
+    encoded = encode_headers(headers)
+    record.headers = <const uint8_t *>PyBytes_AS_STRING(encoded)
+    record.headers_len = PyBytes_GET_SIZE(encoded)
+    return encoded
 
 
 cdef int raise_uninitialised() except -1:

@@ -200,7 +200,7 @@ cdef class RecordFuture:
         self.check_made()
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-        self.listen(LoopWaiter(loop, waiter))  # not asked yet: when the task is cancelled, a failure has been told to nobody
+        self.listen(LoopWaiter(loop, waiter))  # not asked yet: a cancelled task is told of no failure
         await waiter
         return self.result(0)
 

@@ -18,7 +18,9 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the facts and return 0."""
     del options  # the command has none
-    print(f"kproducer {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    print(
+        f"kproducer {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
     for codec, source in codec_sources().items():
         print(f"compression.type={codec:<7} {source}")
     return 0

@@ -9,15 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from operator import length_hint
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kproducer import KafkaError, KafkaProducer, RecordTooLargeError, UnobservedDeliveryError
 from kproducer.cli.interrupts import Interrupts
 from kproducer.cli.options import add_property_option
 from kproducer.cli.progress import Progress, format_bytes, format_count
-from kproducer.cli.sources import CHUNK_BYTES, FORMATS, InputError, Portion
+from kproducer.cli.sources import FORMATS, InputError, Portion, ReadInto
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _STDIN = "-"
@@ -88,13 +87,13 @@ class _Source:
         return cls(name, status.st_size if stat.S_ISREG(status.st_mode) else None)
 
     @contextmanager
-    def opened(self) -> Iterator[Callable[[], bytes]]:
-        """A function that returns the next chunk, b"" at the end; a pipe's chunk is what has come."""
+    def opened(self) -> Iterator[ReadInto]:
+        """A function that fills a buffer; from a pipe it takes what has come."""
         if self.name == _STDIN:
-            yield lambda: _read_available(sys.stdin.buffer)
+            yield sys.stdin.buffer.readinto1  # type: ignore[union-attr]  # typeshed lacks it
             return
         with Path(self.name).open("rb", buffering=0) as file:
-            yield lambda: file.read(CHUNK_BYTES) or b""
+            yield file.readinto
 
     @property
     def label(self) -> str:
@@ -110,19 +109,11 @@ class _Source:
         return f"{format_bytes(max(0, self.total_bytes - self.consumed_bytes))} of {self.label}"
 
 
-def _read_available(stream: IO[bytes]) -> bytes:
-    chunk: bytes = stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
-    return chunk
-
-
 @dataclass(slots=True)
 class _Tally:
     """What became of the records; `problems` are the sentences for the summary."""
 
     sent: int = 0
-    unwatched: int = (
-        0  # of those sent: accepted by a call that then raised, so only close() tells their failures
-    )
     delivered: int = 0
     failed: int = 0
     rejected: int = 0
@@ -192,8 +183,8 @@ class _Ingest:
             self._tally.problem = f"{type(error).__name__}: {error}"
 
     def _send_source(self, source: _Source) -> None:
-        with source.opened() as read:
-            portions = self._split(read, self._key_field)
+        with source.opened() as read_into:
+            portions = self._split(read_into, self._key_field)
             while not self._interrupts.is_requested:
                 portion = self._next_portion(portions)
                 if portion is None:
@@ -216,28 +207,35 @@ class _Ingest:
         """Hand a portion over; a record that is too large fails alone, any other trouble ends the run."""
         values, keys = portion.values, portion.keys
         while values:
-            remaining = iter(values)  # its length tells where a call that raised has stopped
             try:
-                result = self._producer.send_many(self._topic, remaining, keys=keys)
+                result = self._hand_over(values, keys)
             except RecordTooLargeError as error:
-                accepted = self._count_accepted(values, remaining)
+                accepted = self._watch_partial(error)
                 self._tally.sent += 1
                 self._tally.fail(1, error)
-                values = values[accepted + 1 :]
+                values = _after(values, accepted + 1)
                 keys = None if keys is None else keys[accepted + 1 :]
-            except (KafkaError, KeyboardInterrupt):
-                self._count_accepted(values, remaining)
+            except (KafkaError, KeyboardInterrupt) as error:
+                self._watch_partial(error)
                 raise
             else:
-                self._tally.sent += len(values)
+                self._tally.sent += result.count
                 self._watch(result, portion.size_bytes)
                 return
 
-    def _count_accepted(self, values: list[bytes], remaining: Iterator[bytes]) -> int:
-        accepted = max(0, len(values) - length_hint(remaining) - 1)
-        self._tally.sent += accepted
-        self._tally.unwatched += accepted
-        return accepted
+    def _hand_over(self, values: list[bytes] | memoryview, keys: list[bytes | None] | None) -> Any:
+        if isinstance(values, memoryview):
+            return self._producer.send_lines(self._topic, values)
+        return self._producer.send_many(self._topic, values, keys=keys)
+
+    def _watch_partial(self, error: BaseException) -> int:
+        """Go on watching the records that a call accepted before it raised; return how many."""
+        result = getattr(error, "partial_result", None)
+        if result is None:
+            return 0
+        self._tally.sent += result.count
+        self._watch(result, 0)
+        return int(result.count)
 
     def _watch(self, result: Any, size_bytes: int) -> None:
         self._pending.append((result, size_bytes))
@@ -259,13 +257,11 @@ class _Ingest:
             self._progress.update(self._tally.sent, self._tally.consumed_bytes)
 
     def _close(self) -> None:
-        """Deliver the rest, and learn what became of the records that no result watches."""
+        """End the producer; every record has been settled by its result."""
         try:
             self._producer.close()
         except UnobservedDeliveryError as error:
             self._tally.fail(error.count, error.first_error)
-            self._tally.unwatched -= error.count
-        self._tally.delivered += max(0, self._tally.unwatched)
 
     def _abandon(self) -> None:
         """Stop at once; whatever close() has to say about it, the records without an answer are counted."""
@@ -302,3 +298,15 @@ class _Ingest:
         left = [source.remainder() for source in self._sources if not source.is_finished]
         if left:
             yield f"Left: {', '.join(left)}"
+
+
+def _after(values: list[bytes] | memoryview, count: int) -> list[bytes] | memoryview:
+    """The values without the first `count`."""
+    if isinstance(values, list):
+        return values[count:]
+    block, at = bytes(values), 0
+    for _ in range(count):
+        at = block.find(b"\n", at) + 1
+        if at == 0:
+            return values[:0]
+    return values[at:]

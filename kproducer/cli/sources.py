@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18  # stays in the second-level cache from the read to the append
 _CSV_ROWS = 4096
 _MAX_CSV_FIELD = (1 << 31) - 1  # the module's own limit of 128 KiB would refuse valid rows
 
-Read = Callable[[], bytes]
+# Fills a buffer with the next bytes of the input and returns how many; 0 at the end.
+ReadInto = Callable[[memoryview], int]
 
 
 class InputError(ValueError):
@@ -26,33 +27,37 @@ class InputError(ValueError):
 
 @dataclass(slots=True)
 class Portion:
-    """Records that are sent together, the bytes of input they came from, and what became no record."""
+    """Records that are sent together, the bytes of input they came from, and what became no record.
 
-    values: list[bytes]
+    `values` is a list, or a block of lines as it was read: the core then finds the lines, without an object for each.
+    A block is valid until the next portion is asked for.
+    """
+
+    values: list[bytes] | memoryview
     keys: list[bytes | None] | None
     size_bytes: int
     rejected: list[str]
 
 
 class Format(Protocol):
-    """Turns one input into portions; `read` returns the next chunk, b"" at the end."""
+    """Turns one input into portions."""
 
-    def __call__(self, read: Read, key_field: str | None) -> Iterator[Portion]: ...
+    def __call__(self, read_into: ReadInto, key_field: str | None) -> Iterator[Portion]: ...
 
 
-def read_lines(read: Read, key_field: str | None) -> Iterator[Portion]:
+def read_lines(read_into: ReadInto, key_field: str | None) -> Iterator[Portion]:
     """Each line is a value without a key."""
-    for lines, size_bytes in _split(read):
-        yield Portion(lines, None, size_bytes, [])
+    for block in _blocks(read_into):
+        yield Portion(block, None, len(block), [])
 
 
-def read_ndjson(read: Read, key_field: str | None) -> Iterator[Portion]:
+def read_ndjson(read_into: ReadInto, key_field: str | None) -> Iterator[Portion]:
     """Each line is a value as it is; with `key_field` the key is that field of the line's JSON object."""
     if key_field is None:
-        yield from read_lines(read, None)
+        yield from read_lines(read_into, None)
         return
     number = 0
-    for lines, size_bytes in _split(read):
+    for lines, size_bytes in _split(read_into):
         portion = Portion([], [], size_bytes, [])
         for line in lines:
             number += 1
@@ -60,9 +65,9 @@ def read_ndjson(read: Read, key_field: str | None) -> Iterator[Portion]:
         yield portion
 
 
-def read_csv(read: Read, key_field: str | None) -> Iterator[Portion]:
+def read_csv(read_into: ReadInto, key_field: str | None) -> Iterator[Portion]:
     """A row becomes a JSON object by the names in the first row; with `key_field` that column is the key."""
-    source = _ChunkReader(read)
+    source = _ChunkReader(read_into)
     text = io.TextIOWrapper(
         io.BufferedReader(source, CHUNK_BYTES), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
@@ -94,11 +99,34 @@ def read_csv(read: Read, key_field: str | None) -> Iterator[Portion]:
 FORMATS: dict[str, Format] = {"lines": read_lines, "ndjson": read_ndjson, "csv": read_csv}
 
 
-def _split(read: Read) -> Iterator[tuple[list[bytes], int]]:
+def _blocks(read_into: ReadInto) -> Iterator[memoryview]:
+    """The input in blocks of whole lines; only the last may end without a newline. One buffer is used again."""
+    buffer = bytearray(2 * CHUNK_BYTES)
+    begun = 0  # bytes of a line whose end has not come yet, at the front of the buffer
+    while size := read_into(memoryview(buffer)[begun:]):
+        filled = begun + size
+        end = buffer.rfind(b"\n", begun, filled) + 1
+        if end > 0:
+            yield memoryview(buffer)[:end]
+            buffer[: filled - end] = buffer[end:filled]
+        begun = filled - end
+        if len(buffer) - begun < CHUNK_BYTES:  # a long line: room for more of it
+            buffer = buffer[:begun] + bytearray(begun + CHUNK_BYTES)
+    if begun:
+        yield memoryview(buffer)[:begun]
+
+
+def _chunks(read_into: ReadInto) -> Iterator[bytes]:
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    while size := read_into(buffer):
+        yield bytes(buffer[:size])
+
+
+def _split(read_into: ReadInto) -> Iterator[tuple[list[bytes], int]]:
     """Lists of whole lines, and how many bytes of input each list used up."""
     begun: list[bytes] = []  # the pieces of a line whose end has not come yet
     size_bytes = 0
-    while chunk := read():
+    for chunk in _chunks(read_into):
         size_bytes += len(chunk)
         lines = chunk.split(b"\n")
         if len(lines) == 1:
@@ -126,8 +154,9 @@ def _append_keyed(portion: Portion, line: bytes, key_field: str, place: str) -> 
             portion.rejected.append(f"{place} has no field {key_field!r}")
             return
         key = _key_bytes(document[key_field])
-    portion.values.append(line)
+    assert isinstance(portion.values, list)
     assert portion.keys is not None
+    portion.values.append(line)
     portion.keys.append(key)
 
 
@@ -179,21 +208,16 @@ def _good_rows(rows: Any, width: int, rejected: list[str]) -> Iterator[list[str]
 
 
 class _ChunkReader(io.RawIOBase):
-    """Makes a file out of `read`, and knows how much was taken from it."""
+    """Makes a file out of `read_into`, and knows how much was taken from it."""
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._rest = memoryview(b"")
+    def __init__(self, read_into: ReadInto) -> None:
+        self._read_into = read_into
         self.position = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = memoryview(self._read())
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
+        size = self._read_into(memoryview(buffer))
         self.position += size
         return size

@@ -8,6 +8,7 @@ import pytest
 
 from kproducer.testing import KafkaCluster, MissingExtraError
 from kproducer.testing.properties import PropertyValue
+from kproducer.testing.versions import DEFAULT_VERSION
 
 # A dead broker is noticed, and a leader elected, within 3 s.
 _QUICK: dict[str, PropertyValue] = {
@@ -19,9 +20,9 @@ _QUICK: dict[str, PropertyValue] = {
 }
 
 
-def start_cluster(brokers: int, **options: str) -> Iterator[KafkaCluster]:
+def start_cluster(brokers: int, version: str = DEFAULT_VERSION) -> Iterator[KafkaCluster]:
     """Run a cluster, or skip when the extra for it is missing."""
-    cluster = KafkaCluster(brokers, properties=_QUICK, **options)
+    cluster = KafkaCluster(brokers, version, _QUICK)
     try:
         cluster.start()
     except MissingExtraError as error:

@@ -55,7 +55,7 @@ class Nemesis:
         kinds: tuple[Fault, ...] = tuple(Fault),
     ) -> None:
         self.deeds: list[Deed] = []
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._cluster = cluster
         self._topic = topic
         self._partitions = partitions
@@ -100,6 +100,8 @@ class Nemesis:
         try:
             while not self._is_stopping.wait(self._random.uniform(*self._pause_s)):
                 fault = self._random.choice(self._kinds)
-                self.strike(fault, self._random.randrange(self._partitions), self._random.uniform(*self._freeze_s))
-        except BaseException as error:
+                self.strike(
+                    fault, self._random.randrange(self._partitions), self._random.uniform(*self._freeze_s)
+                )
+        except Exception as error:  # noqa: BLE001  # raised by stop()
             self.error = error

@@ -18,7 +18,9 @@ from kproducer.protocol.messages.produce import (
 from tests.fakes.scripted_broker import (
     NEWEST,
     VERSION_TABLES,
+    Close,
     Handler,
+    Late,
     Received,
     ScriptedBroker,
     ScriptedCluster,
@@ -46,7 +48,9 @@ SequenceStart: TypeAlias = tuple[int, int]
 class Stage:
     """Brokers 1 to n of one cluster; partition p of the topic is led by broker p % n + 1."""
 
-    def __init__(self, brokers: int = 1, partitions: int = 1, versions: VersionTable = VERSION_TABLES[NEWEST]):
+    def __init__(
+        self, brokers: int = 1, partitions: int = 1, versions: VersionTable = VERSION_TABLES[NEWEST]
+    ) -> None:
         self.cluster = ScriptedCluster()
         self.brokers = [
             ScriptedBroker(self.cluster, node_id=node_id, versions=versions)
@@ -113,6 +117,22 @@ def appended_but_answered(broker: ScriptedBroker, code: int) -> Handler:
         return answer
 
     return handler
+
+
+def lost_after_append(broker: ScriptedBroker) -> Handler:
+    """Append, and close the connection instead of answering."""
+    append = broker.default(PRODUCE)
+
+    def handler(request: Received) -> Close:
+        append(request)
+        return Close()
+
+    return handler
+
+
+def late(handler: Handler, delay_ms: float) -> Handler:
+    """Do what the handler does, and answer later."""
+    return lambda request: Late(handler(request), delay_ms)
 
 
 def without_partitions(broker: ScriptedBroker) -> Handler:

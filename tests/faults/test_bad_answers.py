@@ -6,6 +6,7 @@ A fault proxy stands between the producer and a scripted broker that knows seque
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 
 from kproducer import KafkaProducer
+from kproducer.errors import KafkaError
 from kproducer.protocol.api import Api
 from kproducer.protocol.messages.api_versions import API_VERSIONS
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.types import RecordMetadata
 from tests.faults.effects import (
     BlackHole,
     Close,
@@ -107,15 +110,40 @@ def test_malformed_answers_with_five_requests_in_flight_lose_and_repeat_nothing(
 
 @pytest.mark.parametrize("name", CONTROL_MALFORMED)
 @pytest.mark.parametrize("api", [API_VERSIONS, METADATA, INIT_PRODUCER_ID], ids=lambda api: api.name)
-def test_a_malformed_answer_on_the_control_connection_is_asked_again(
-    api: Api[Any, Any], name: str
-) -> None:
+def test_a_malformed_answer_on_the_control_connection_is_asked_again(api: Api[Any, Any], name: str) -> None:
     with stage() as on, FaultProxy(on.bootstrap_servers.split(",")) as proxy:
         rule = proxy.on(MALFORMED[name], api_key=api.key, times=2)
         settings = {"bootstrap_servers": proxy.bootstrap_servers, "socket_connection_setup_timeout_ms": 500}
         with on.producer(**settings) as producer:
             assert _send_all(producer, 0, 10) == list(range(10))
         assert rule.hits == 2
+
+
+@pytest.mark.parametrize("name", ["connection reset", "size negative", "body all 0xff"])
+def test_without_idempotence_each_record_arrives_at_least_once_and_completes_once(name: str) -> None:
+    completed: list[int] = []
+    with stage() as on, _behind_proxy(on, batch_size=300, enable_idempotence=False) as (proxy, producer):
+        proxy.on(MALFORMED[name], skip=2, times=3)
+        for n in range(300):
+            on_delivery = functools.partial(_note, completed, n)
+            producer.produce(TOPIC, b"%d" % n, partition=0, on_delivery=on_delivery)
+        producer.flush(15)
+        assert completed == list(range(300))
+        assert set(on.values()) == {b"%d" % n for n in range(300)}
+
+
+def _note(completed: list[int], n: int, metadata: RecordMetadata | None, error: KafkaError | None) -> None:
+    assert error is None
+    completed.append(n)
+
+
+def test_acks_0_completes_without_offsets_and_outlives_its_connections() -> None:
+    with stage() as on, on.producer(acks=0, enable_idempotence=False) as producer:
+        for n in range(20):
+            assert producer.send(TOPIC, b"%d" % n, partition=0).result(10).offset == -1
+            if n % 5 == 4:
+                on.brokers[0].close_connections()
+        producer.flush(5)
 
 
 def test_an_answer_that_comes_twice_ends_the_connection_and_no_record() -> None:
@@ -127,7 +155,9 @@ def test_an_answer_that_comes_twice_ends_the_connection_and_no_record() -> None:
 
 
 @pytest.mark.parametrize("in_flight", range(1, 6))
-def test_answers_lost_after_the_append_are_recognised_as_duplicates_with_the_first_offset(in_flight: int) -> None:
+def test_answers_lost_after_the_append_are_recognised_as_duplicates_with_the_first_offset(
+    in_flight: int,
+) -> None:
     with (
         stage() as on,
         _behind_proxy(
@@ -181,6 +211,18 @@ def test_a_held_answer_holds_nothing_but_its_connection() -> None:
         assert waiting.result(10).offset == 1
 
 
+def _wait_for_metadata(on: Stage, rounds: int) -> None:
+    """Wait until metadata was asked for so many times more."""
+
+    def asked() -> int:
+        return sum(len(broker.received(METADATA)) for broker in on.brokers)
+
+    target, deadline = asked() + rounds, time.monotonic() + 5
+    while asked() < target:
+        assert time.monotonic() < deadline, "metadata was not asked for again"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("is_idempotent", [True, False], ids=["idempotent", "not idempotent"])
 def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered(is_idempotent: bool) -> None:
     config = {"batch_size": 300, "metadata_max_age_ms": 50, "enable_idempotence": is_idempotent}
@@ -189,15 +231,12 @@ def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered(is_idem
         producer.send(TOPIC, b"0", partition=0).result(10)
         hold = Hold()
         proxy.on(hold, broker=f"{old.address.host}:{old.address.port}")
-        futures = [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(1, 50)]
+        futures = [producer.send(TOPIC, b"1", partition=0)]
         old.wait_for(PRODUCE, 2)
         on.cluster.move(TOPIC, 0, new.node_id)
-        futures += [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(50, 100)]
-        seen = len(old.received(METADATA)) + len(new.received(METADATA))
-        deadline = time.monotonic() + 5
-        while len(old.received(METADATA)) + len(new.received(METADATA)) < seen + 3:
-            assert time.monotonic() < deadline, "metadata was not asked again"
-            time.sleep(0.01)
+        _wait_for_metadata(on, 2)
+        futures += [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(2, 100)]
+        _wait_for_metadata(on, 3)
         assert new.received(PRODUCE) == []
         hold.release()
         assert [future.result(10).offset for future in futures] == list(range(1, 100))

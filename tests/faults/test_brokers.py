@@ -43,6 +43,35 @@ def test_nothing_is_lost_repeated_or_reordered_when_a_leader_dies_or_freezes(
     assert workload.recovery_s(deed.healed) < 5
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(Fault.KILL, marks=pytest.mark.chaos), Fault.PAUSE],
+    ids=lambda fault: fault.name.lower(),
+)
+def test_what_expires_while_a_leader_is_away_is_called_rightly_and_the_rest_is_in_order(
+    harmed3: KafkaCluster, fault: Fault
+) -> None:
+    topic = _topic(harmed3)
+    with KafkaProducer(
+        bootstrap_servers=harmed3.bootstrap_servers,
+        request_timeout_ms=1_000,
+        delivery_timeout_ms=1_500,
+        max_block_ms=60_000,
+    ) as producer:
+        workload = Workload(producer, topic, _PARTITIONS)
+        workload.start()
+        time.sleep(1)
+        deed = Nemesis(harmed3, topic, _PARTITIONS, seed=1).strike(fault, 0, 6)
+        time.sleep(3)
+        workload.stop()
+    verdict = workload.verdict(harmed3.bootstrap_servers)
+    assert verdict.faults == {}, verdict
+    assert verdict.failed > 0
+    assert verdict.acknowledged + verdict.failed == verdict.accepted
+    assert {cause.rpartition("/")[2] for cause in verdict.causes} <= {"no", "maybe"}
+    assert workload.recovery_s(deed.healed) < 5
+
+
 @pytest.mark.parametrize("in_flight", range(1, 6))
 def test_answers_lost_after_the_append_are_answered_with_the_first_offset(
     harmed3: KafkaCluster, in_flight: int

@@ -17,6 +17,8 @@ from tests.faults.stage import (
     TOPIC,
     answered,
     appended_but_answered,
+    late,
+    lost_after_append,
     sequences,
     stage,
     without_partitions,
@@ -54,7 +56,7 @@ def test_a_retriable_refusal_is_sent_again_under_the_same_sequence(code: int) ->
         futures = [producer.send(TOPIC, value, partition=0) for value in _expected(20)]
         assert [future.result(10).offset for future in futures] == list(range(20))
         requests = on.brokers[0].received(PRODUCE)
-        assert len({start for start in sequences(requests)[:3]}) == 1
+        assert len(set(sequences(requests)[:3])) == 1
         assert on.values() == _expected(20)
 
 
@@ -96,6 +98,35 @@ def test_a_gap_at_the_head_of_a_batch_that_may_be_in_the_log_fails_it() -> None:
             producer.send(TOPIC, b"1", partition=0).result(10)
         assert (caught.value.code, caught.value.persisted) == (45, "maybe")
         assert producer.send(TOPIC, b"2", partition=0).result(10).offset == 1
+
+
+def test_a_batch_whose_answer_was_lost_is_never_sent_under_another_epoch() -> None:
+    # The broker would take it for a new batch: once in the log under each epoch.
+    with stage() as on, on.producer() as producer:
+        broker = on.brokers[0]
+        producer.send(TOPIC, b"0", partition=0).result(10)
+        broker.push(PRODUCE, lost_after_append(broker), answered(45))
+        with pytest.raises(KafkaError) as caught:
+            producer.send(TOPIC, b"1", partition=0).result(10)
+        assert (caught.value.code, caught.value.persisted) == (45, "maybe")
+        assert producer.send(TOPIC, b"2", partition=0).result(10).offset == 2
+        assert on.values() == [b"0", b"1", b"2"]
+
+
+def test_a_bump_for_one_batch_does_not_resend_another_whose_answer_was_lost() -> None:
+    with stage() as on, on.producer() as producer:
+        broker = on.brokers[0]
+        producer.send(TOPIC, b"0", partition=0).result(10)
+        broker.push(PRODUCE, late(appended_but_answered(broker, 9999), 200), lost_after_append(broker))
+        failed = producer.send(TOPIC, b"1", partition=0)
+        broker.wait_for(PRODUCE, 2)
+        lost = producer.send(TOPIC, b"2", partition=0)
+        for future in (failed, lost):
+            with pytest.raises(KafkaError) as caught:
+                future.result(10)
+            assert caught.value.persisted == "maybe"
+        assert producer.send(TOPIC, b"3", partition=0).result(10).offset == 3
+        assert on.values() == [b"0", b"1", b"2", b"3"]
 
 
 def test_a_partition_left_out_of_the_answer_is_sent_again_and_not_written_twice() -> None:

@@ -69,7 +69,10 @@ def _check_codecs(kafka: KafkaCluster, **config: object) -> None:
         topic = f"read-back-{uuid.uuid4().hex[:8]}"
         kafka.create_topic(topic, 3, 1)
         values = [b"%d " % n * 20 for n in range(3_000)]
-        settings: dict[str, object] = {"bootstrap_servers": kafka.bootstrap_servers, "compression_type": codec}
+        settings: dict[str, object] = {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "compression_type": codec,
+        }
         with KafkaProducer(settings | config) as producer:
             futures = [producer.send(topic, value, partition=n % 3) for n, value in enumerate(values)]
             assert [future.result(20).offset for future in futures] == [n // 3 for n in range(3_000)]
@@ -114,7 +117,9 @@ def test_kafka_28_takes_all_codecs_without_idempotence(kafka28: KafkaCluster) ->
 
 
 @pytest.mark.broker28
-def test_kafka_28_in_kraft_mode_has_no_producer_ids_and_the_error_names_the_key(kafka28: KafkaCluster) -> None:
+def test_kafka_28_in_kraft_mode_has_no_producer_ids_and_the_error_names_the_key(
+    kafka28: KafkaCluster,
+) -> None:
     kafka28.create_topic("idempotent", 1, 1)
     producer = KafkaProducer(bootstrap_servers=kafka28.bootstrap_servers, max_block_ms=10_000)
     try:

@@ -20,7 +20,9 @@ class _Perfect:
     def __init__(self) -> None:
         self.logs: Logs = [[], []]
 
-    def produce(self, topic: str, value: bytes, *, partition: int, on_delivery: Callable[..., object]) -> None:
+    def produce(
+        self, topic: str, value: bytes, *, partition: int, on_delivery: Callable[..., object]
+    ) -> None:
         log = self.logs[partition]
         log.append((len(log), value))
         on_delivery(RecordMetadata(topic, partition, len(log) - 1), None)

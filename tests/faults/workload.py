@@ -120,7 +120,7 @@ class Workload:
         self.run = uuid.uuid4().bytes[:8]
         self.histories = [PartitionHistory() for _ in range(partitions)]
         self.refused = 0
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._producer = producer
         self._rate = rate
         self._filler = bytes(max(0, size - _HEAD.size))
@@ -172,7 +172,7 @@ class Workload:
                 self.send(next(partitions), per_turn)
                 due = max(due + per_turn / self._rate, time.monotonic() - 0.1)
                 self._is_stopping.wait(max(0.0, due - time.monotonic()))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  # raised by stop()
             self.error = error
 
     # --- the verdict -------------------------------------------------------------------------------------
@@ -252,9 +252,12 @@ def read_back(bootstrap_servers: str, topic: str, partitions: int) -> list[list[
                     raise AssertionError(f"the reader met {problem}")
                 if problem is not None:
                     continue
-                logs[message.partition()].append((message.offset(), message.value() or b""))
-                if message.offset() >= ends[message.partition()] - 1:
-                    left.discard(message.partition())
+                partition, offset = message.partition(), message.offset()
+                assert partition is not None
+                assert offset is not None
+                logs[partition].append((offset, message.value() or b""))
+                if offset >= ends[partition] - 1:
+                    left.discard(partition)
     finally:
         consumer.close()
     return logs

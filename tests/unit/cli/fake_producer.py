@@ -63,11 +63,20 @@ class FakeProducer:
         self.topics.add(topic)
         for value, key in zip(values, key_iterator, strict=False):
             if self.is_too_large(value):
-                raise RecordTooLargeError
+                error = RecordTooLargeError()
+                error.partial_result = self._result(batch)  # type: ignore[attr-defined]
+                raise error
             batch.append(value)
             self.values.append(value)
             self.keys.append(key)
         self.on_send(self)
+        return self._result(batch)
+
+    def send_lines(self, topic: str, data: memoryview) -> FakeResult:
+        lines = bytes(data).split(b"\n")
+        return self.send_many(topic, lines if lines[-1] else lines[:-1])
+
+    def _result(self, batch: list[bytes]) -> FakeResult:
         result = FakeResult(self, len(batch), sum(map(self.fails, batch)))
         self.results.append(result)
         return result

@@ -229,7 +229,7 @@ def test_the_first_interrupt_drains_and_says_what_is_left(
     sent = len(producer.values)
     assert 0 < sent < 30_001
     assert f"Delivered {sent:,} records" in output.out
-    assert f"Left: 2.0 MB of {large}, all of {two_lines}" in output.out
+    assert f"Left: 2.5 MB of {large}, all of {two_lines}" in output.out
     assert "press Ctrl-C again" in output.err
     assert producer.closed_with == [None]
 

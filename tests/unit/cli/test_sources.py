@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,16 @@ from kproducer.cli.sources import FORMATS, InputError, Portion
 def portions_of(form: str, data: bytes, chunk: int = 7, key_field: str | None = None) -> list[Portion]:
     """Read `data` in pieces of `chunk` bytes."""
     stream = io.BytesIO(data)
-    return list(FORMATS[form](lambda: stream.read(chunk), key_field))
+    portions = FORMATS[form](lambda buffer: stream.readinto(buffer[:chunk]), key_field)
+    # A block is valid until the next one: take it apart at once.
+    return [replace(portion, values=_lines(portion.values)) for portion in portions]
+
+
+def _lines(values: list[bytes] | memoryview) -> list[bytes]:
+    if isinstance(values, list):
+        return values
+    lines = bytes(values).split(b"\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def values_of(form: str, data: bytes, chunk: int = 7, key_field: str | None = None) -> list[bytes]:

@@ -7,6 +7,7 @@ import operator
 import sys
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_all_is_sent_and_acknowledged_while_c_holds_the_gil(make: MakeProducer) 
             producer.produce("bench", VALUE, partition=n % 6)
         began = time.monotonic_ns()
         # No byte code runs between the two calls: the GIL was not let go when the counters are read.
-        _, found = list(map(operator.call, [hold, pump.counters]))
+        steps: list[Any] = [hold, pump.counters]
+        _, found = list(map(operator.call, steps))
         ended = time.monotonic_ns()
 
         assert ended - began >= HOLD_US * 1000

@@ -22,7 +22,7 @@ OF_JAVA = {
 def test_javas_names_are_there_and_all_values_are_numbers(producer: KafkaProducer) -> None:
     found = producer.metrics()
     assert found.keys() >= OF_JAVA
-    assert all(isinstance(value, (int, float)) and value >= 0 for value in found.values())
+    assert all(type(value) in (int, float) and value >= 0 for value in found.values())
 
 
 def test_counts_are_true(broker: ScriptedBroker, make: MakeProducer) -> None:
@@ -43,7 +43,7 @@ def test_counts_are_true(broker: ScriptedBroker, make: MakeProducer) -> None:
     assert 0 < found["compression-rate-avg"] < 0.5
     assert found["connection-count"] == 1
     assert found["buffer-available-bytes"] == found["buffer-total-bytes"] == 32 * 1024 * 1024
-    assert found["outgoing-byte-total"] > 0 < found["incoming-byte-total"]
+    assert min(found["outgoing-byte-total"], found["incoming-byte-total"]) > 0
 
 
 def test_times_are_in_milliseconds_and_in_order(broker: ScriptedBroker, producer: KafkaProducer) -> None:

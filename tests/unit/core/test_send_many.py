@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import resource
 import time
@@ -17,6 +18,7 @@ from kproducer import (
     KafkaTimeoutError,
     ProducerClosedError,
     ProducerRecord,
+    RecordTooLargeError,
     SendManyResult,
     UnobservedDeliveryError,
 )
@@ -45,7 +47,9 @@ def test_keys_go_with_values_and_the_rest_is_for_all(broker: ScriptedBroker, pro
     ]
 
 
-def test_offsets_are_the_first_ones_of_each_partition(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+def test_offsets_are_the_first_ones_of_each_partition(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
     producer.send_many("t", VALUES, VALUES).wait(10)
     counts = [len(values_of(broker, "t", p)) for p in range(3)]
     result = producer.send_many("t", VALUES, VALUES).wait(10)
@@ -67,11 +71,18 @@ def test_nothing_at_all_is_a_result_too(producer: KafkaProducer) -> None:
     ],
 )
 def test_too_few_or_too_many_keys_are_refused(
-    broker: ScriptedBroker, producer: KafkaProducer, values: list[bytes], keys: list[bytes], text: str, accepted: int
+    broker: ScriptedBroker,
+    producer: KafkaProducer,
+    values: list[bytes],
+    keys: list[bytes],
+    text: str,
+    accepted: int,
 ) -> None:
     with pytest.raises(ValueError, match=text) as caught:
         producer.send_many("one", values, keys)
-    assert caught.value.__notes__ == [f"send_many: the {accepted} records before it were accepted"]
+    assert caught.value.__notes__ == [
+        f"send_many: the {accepted} records before it were accepted; see partial_result"
+    ]
     producer.flush(10)
     assert values_of(broker, "one") == values[:accepted]
 
@@ -96,9 +107,19 @@ def test_what_goes_wrong_in_the_middle_says_how_many_were_accepted(
 ) -> None:
     with pytest.raises(error, match=text) as caught:
         producer.send_many("one", values() if callable(values) else values)
-    assert caught.value.__notes__ == ["send_many: the 2 records before it were accepted"]
-    producer.flush(10)
+    assert caught.value.__notes__ == ["send_many: the 2 records before it were accepted; see partial_result"]
+    accepted = caught.value.partial_result  # type: ignore[attr-defined]
+    assert (accepted.wait(10).count, accepted.offsets, accepted.failed) == (2, {("one", 0): 0}, 0)
     assert values_of(broker, "one") == [b"a", b"b"]
+
+
+def test_failures_before_the_exception_are_not_lost(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    with failing(broker):
+        with pytest.raises(TypeError):
+            producer.send_many("one", [b"a", b"b", 5])
+        gc.collect()
+        with pytest.raises(UnobservedDeliveryError, match="2 records"):
+            producer.flush(10)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +211,7 @@ def test_closing_in_the_middle_ends_the_call(broker: ScriptedBroker, producer: K
 
     with pytest.raises(ProducerClosedError) as caught:
         producer.send_many("one", values())
-    assert caught.value.__notes__ == ["send_many: the 1 records before it were accepted"]
+    assert caught.value.__notes__ == ["send_many: the 1 records before it were accepted; see partial_result"]
     assert values_of(broker, "one") == [b"a"]
 
 
@@ -201,7 +222,7 @@ def test_an_endless_generator_takes_flat_memory(sink: Sink, make: MakeProducer) 
 
     def values() -> Iterator[bytes]:
         for n in itertools.count():
-            if n in (500_000, 2_000_000):
+            if n in (500_000, 5_000_000):
                 peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
             if len(peaks) == 2:
                 return
@@ -209,6 +230,23 @@ def test_an_endless_generator_takes_flat_memory(sink: Sink, make: MakeProducer) 
 
     began = time.monotonic()
     result = producer.send_many("bench", values()).wait(30)
-    assert (result.count, result.failed) == (2_000_000, 0)
+    assert (result.count, result.failed) == (5_000_000, 0)
     assert set(result.offsets.values()) == {0}
     assert peaks[1] - peaks[0] < 2048, f"KiB more after {time.monotonic() - began:.1f} s: {peaks}"
+
+
+def test_send_lines_makes_a_record_of_each_line(broker: ScriptedBroker, producer: KafkaProducer) -> None:
+    result = producer.send_lines("one", memoryview(b"one\n\ntwo\r\nlast without an end"))
+    assert result.wait(10).count == 4
+    assert producer.send_lines("one", b"").count == 0
+    assert producer.send_lines("one", b"\n").wait(10).count == 1
+    assert values_of(broker, "one") == [b"one", b"", b"two\r", b"last without an end", b""]
+
+
+def test_a_line_that_is_too_large_leaves_those_before_it_accepted(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
+    with pytest.raises(RecordTooLargeError) as caught:
+        producer.send_lines("one", b"fits\n" + b"x" * 2_000_000 + b"\nafter")
+    assert caught.value.partial_result.wait(10).count == 1  # type: ignore[attr-defined]
+    assert values_of(broker, "one") == [b"fits"]

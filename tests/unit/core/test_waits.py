@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from bench.sink import Sink
 from kproducer import (
     BufferExhaustedError,
+    KafkaError,
     KafkaProducer,
     KafkaTimeoutError,
     ProducerClosedError,
@@ -93,7 +95,7 @@ def test_flushes_of_many_threads_all_return(broker: ScriptedBroker, producer: Ka
             producer.flush(20)
         done.append(number)
 
-    _run_threads([lambda n=n: work(n) for n in range(8)])  # type: ignore[misc]
+    _run_threads([partial(work, n) for n in range(8)])
     assert len(done) == 8
     assert len(values_of(broker)) == 800
 
@@ -163,14 +165,15 @@ def test_close_gives_up_what_is_not_delivered_in_time(broker: ScriptedBroker, ma
     assert isinstance(caught.value.first_error, ProducerClosedError)
     with pytest.raises(ProducerClosedError, match="before the record was acknowledged") as failed:
         future.result(0)
-    assert failed.value.persisted == "maybe"
+    error: KafkaError = failed.value
+    assert error.persisted == "maybe"
 
 
 def test_close_without_time_and_without_a_broker(make: MakeProducer) -> None:
     with ScriptedBroker() as broker:
         broker.cluster.create_topic("one", [1])
     producer = make(broker, max_block_ms=100)
-    with pytest.raises(KafkaTimeoutError, match="last error|refused|bootstrap"):
+    with pytest.raises(KafkaTimeoutError, match=r"refused|bootstrap"):
         producer.send("one", b"v")
     began = time.monotonic()
     producer.close(0)
@@ -184,19 +187,22 @@ def test_close_during_sends_of_other_threads_loses_nothing_that_was_accepted(
     accepted = [0] * 4
     started = threading.Barrier(5)
 
+    def send_for_ever(number: int) -> None:
+        while True:
+            producer.produce("t", b"%d" % number)
+            accepted[number] += 1
+
     def send(number: int) -> None:
         started.wait(10)
         with pytest.raises(ProducerClosedError):
-            while True:
-                producer.produce("t", b"%d" % number)
-                accepted[number] += 1
+            send_for_ever(number)
 
     def close() -> None:
         started.wait(10)
         time.sleep(0.05)
         producer.close()
 
-    _run_threads([*(lambda n=n: send(n) for n in range(4)), close])  # type: ignore[misc]
+    _run_threads([*(partial(send, n) for n in range(4)), close])
     values = values_of(broker)
     assert [values.count(b"%d" % number) for number in range(4)] == accepted
     assert sum(accepted) > 0
@@ -238,7 +244,9 @@ def test_close_wakes_those_who_wait_for_a_topic_or_for_memory(
 
 def test_full_memory_raises_after_max_block_ms_and_comes_back(make: MakeProducer) -> None:
     with Sink(delay_ms=SLOW_ANSWER_MS) as sink:
-        producer = make(sink, buffer_memory=FULL, max_block_ms=300, delivery_timeout_ms=1500, request_timeout_ms=1000)
+        producer = make(
+            sink, buffer_memory=FULL, max_block_ms=300, delivery_timeout_ms=1500, request_timeout_ms=1000
+        )
         accepted, began = _fill(producer)
         assert 0.25 < time.monotonic() - began < 2
         assert 100 <= accepted <= FULL // 1000
@@ -251,21 +259,25 @@ def test_full_memory_raises_after_max_block_ms_and_comes_back(make: MakeProducer
 
 
 def _fill(producer: KafkaProducer) -> tuple[int, float]:
+    """Send until the memory is full; return how many records were accepted, and when the last call began."""
     accepted = 0
     began = time.monotonic()
-    with pytest.raises(BufferExhaustedError, match=r"max.block.ms=300; buffer.memory=204800. ") as caught:
+
+    def fill() -> None:
+        nonlocal accepted, began
         while True:
             began = time.monotonic()
             producer.produce("bench", bytes(1000))
             accepted += 1
+
+    with pytest.raises(BufferExhaustedError, match=r"max\.block\.ms=300; buffer\.memory=204800\. ") as caught:
+        fill()
     assert caught.value.persisted == "no"
     assert caught.value.retriable
     return accepted, began
 
 
-def test_a_stopped_broker_fills_the_memory_and_a_running_one_frees_it(
-    sink: Sink, make: MakeProducer
-) -> None:
+def test_a_stopped_broker_fills_the_memory_and_a_running_one_frees_it(sink: Sink, make: MakeProducer) -> None:
     producer = make(sink, buffer_memory=FULL, max_block_ms=300)
     producer.send("bench", b"warm").result(10)
     with stopped(sink.pid):
@@ -294,7 +306,6 @@ def test_many_threads_share_a_memory_that_is_far_too_small(sink: Sink, make: Mak
 def _interrupt(call: Callable[[], object]) -> None:
     with interrupted(0.3) as sent, pytest.raises(KeyboardInterrupt):
         call()
-        time.sleep(5)  # not reached: the call was to be interrupted
     assert time.monotonic() - sent[0] < 0.2
 
 

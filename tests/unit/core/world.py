@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from kproducer import KafkaProducer
@@ -37,7 +38,10 @@ def records_of(broker: ScriptedBroker, topic: str = "t", partition: int | None =
     count = len(broker.cluster.topics[topic].leaders)
     wanted = range(count) if partition is None else [partition]
     return [
-        record for p in wanted for batch in batches_of(broker, topic, p) for record in decode_batch(batch).records
+        record
+        for p in wanted
+        for batch in batches_of(broker, topic, p)
+        for record in decode_batch(batch).records
     ]
 
 
@@ -143,6 +147,11 @@ def interrupted(after_s: float) -> Iterator[list[float]]:
 def counters(producer: KafkaProducer) -> dict[str, int]:
     """The C counters of a producer."""
     return producer._runtime.pump.counters()
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
