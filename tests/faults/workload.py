@@ -246,7 +246,7 @@ def read_back(bootstrap_servers: str, topic: str, partitions: int) -> list[list[
         deadline = time.monotonic() + _READ_TIMEOUT_S
         while left:
             assert time.monotonic() < deadline, f"partitions {left} of {topic} were not read to their end"
-            for message in consumer.consume(10_000, timeout=0.5):
+            for message in consumer.consume(10_000, timeout=0.05):
                 problem = message.error()
                 if problem is not None and not problem.retriable():
                     raise AssertionError(f"the reader met {problem}")
