@@ -347,14 +347,14 @@ cdef class SendManyResult:
         cdef int32_t n = partition + 1
         if self.n_runs == self.cap_runs:
             self.forget_delivered()
-        if self.n_runs * 2 >= self.cap_runs:
-            cap = max(256, self.cap_runs * 2)
-            grown = realloc(self.runs, cap * sizeof(Run))
-            if grown is NULL:
-                kp_result_release(result)
-                raise MemoryError
-            self.runs = <Run *>grown
-            self.cap_runs = cap
+            if self.n_runs * 2 >= self.cap_runs:
+                cap = max(256, self.cap_runs * 2)
+                grown = realloc(self.runs, cap * sizeof(Run))
+                if grown is NULL:
+                    kp_result_release(result)
+                    raise MemoryError
+                self.runs = <Run *>grown
+                self.cap_runs = cap
         if n <= self.n_held:
             return 0
         grown = realloc(self.held, n * sizeof(kp_result *))
