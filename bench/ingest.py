@@ -70,7 +70,7 @@ def run(script: str, *arguments: str) -> dict[str, float]:
 
 def main() -> int:
     """Run the comparison; 1 when a record is missing at the sink."""
-    parser = argparse.ArgumentParser(prog="bench.ingest", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="bench.ingest", description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -14,7 +14,8 @@ import ipaddress
 import logging
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -711,7 +712,7 @@ def _as_property(value: object) -> str:
 # --- rules between keys -------------------------------------------------------------------------------------
 
 
-def _apply_idempotence_rules(cfg: ProducerConfig, given: Set[str]) -> ProducerConfig:
+def _apply_idempotence_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
     if not cfg.enable_idempotence:
         return cfg
     conflicts = [f"acks={cfg.acks}"] if cfg.acks != ACKS_ALL else []
@@ -736,7 +737,7 @@ def _apply_idempotence_rules(cfg: ProducerConfig, given: Set[str]) -> ProducerCo
     return replace(cfg, enable_idempotence=False, idempotence_note=note)
 
 
-def _apply_delivery_timeout_rule(cfg: ProducerConfig, given: Set[str]) -> ProducerConfig:
+def _apply_delivery_timeout_rule(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
     least = min(cfg.linger_ms + cfg.request_timeout_ms, INT_MAX)
     if cfg.delivery_timeout_ms >= least:
         return cfg
@@ -749,7 +750,7 @@ def _apply_delivery_timeout_rule(cfg: ProducerConfig, given: Set[str]) -> Produc
     return replace(cfg, delivery_timeout_ms=least)
 
 
-def _apply_backoff_rules(cfg: ProducerConfig, given: Set[str]) -> ProducerConfig:
+def _apply_backoff_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
     if "reconnect_backoff_ms" in given and "reconnect_backoff_max_ms" not in given:
         cfg = replace(cfg, reconnect_backoff_max_ms=cfg.reconnect_backoff_ms)
     for name, max_name in (

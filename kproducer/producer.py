@@ -43,9 +43,9 @@ class KafkaProducer(RecordAppender):
     `send(topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)` takes a
     ProducerRecord as well and returns a RecordFuture. `produce(...)` takes the same, returns None and costs less.
     `on_delivery(metadata, error)` runs on the delivery thread, one of the two being None. `send_many(topic, values,
-    keys=None, ...)` takes any iterable and returns one SendManyResult; `send_lines(topic, data, ...)` makes a record of each
-    line of a bytes-like block without an object for it. If one of these raises, the records before stay accepted and
-    `error.partial_result` is their SendManyResult. All block up to `max.block.ms` while
+    keys=None, ...)` takes any iterable and returns one SendManyResult; `send_lines(topic, data, ...)` makes a record
+    of each line of a bytes-like block, without an object for it. If one of these two raises, the records before
+    stay accepted, and `error.partial_result` is their SendManyResult. All block up to `max.block.ms` while
     `buffer.memory` is used up or the topic is unknown; then they raise BufferExhaustedError or KafkaTimeoutError,
     and the record was not accepted. A record that was accepted ends in exactly one of acknowledged or failed; a
     failure that nobody listened to (no callback, future dropped unasked) is raised by the next `flush()`,

@@ -19,9 +19,10 @@ TIMEOUT_S = 30.0
 def _crc_table() -> tuple[int, ...]:
     table = []
     for byte in range(256):
+        crc = byte
         for _ in range(8):
-            byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
     return tuple(table)
 
 
@@ -104,7 +105,7 @@ class Connection:
     """A blocking connection to one broker; one thread."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        host, port = bootstrap_servers.split(",")[0].rsplit(":", 1)
+        host, port = bootstrap_servers.split(",", maxsplit=1)[0].rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -46,7 +46,7 @@ def main() -> None:
         outcome = asdict(measure(job))
     except ImportError as error:
         outcome = {"missing": f"{type(error).__name__}: {error}"}
-    except Exception as error:  # the process edge: the runner prints it as this client's error line
+    except Exception as error:  # noqa: BLE001  # the process edge: the runner prints it as this client's error line
         outcome = {"failed": f"{type(error).__name__}: {error}"}
     print(json.dumps(outcome), flush=True)
 

@@ -289,7 +289,7 @@ cdef class RecordAppender:
         options.want_result = True
         options.partition = -1 if partition is None else partition_of(partition)
         record.key_len = -1
-        encoded = set_headers(&record, headers)
+        _encoded = set_headers(&record, headers)
         while data < end:
             stop = <const char *>memchr(data, c"\n", end - data)
             if stop is NULL:
@@ -323,7 +323,7 @@ cdef class RecordAppender:
                              kp_append_options *options, kp_place *place, kp_record *record) except -1:
         options.partition = -1 if partition is None else partition_of(partition)
         record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
-        encoded = set_headers(record, headers)  # lives as long as this call
+        _encoded = set_headers(record, headers)  # lives as long as this call
         return self.append_bytes(handle, value, key, on_delivery, options, place, record)
 
     cdef int append_bytes(self, TopicHandle handle, value, key, on_delivery, kp_append_options *options,

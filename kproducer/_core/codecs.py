@@ -65,7 +65,7 @@ def symbol_names(name: str) -> tuple[str, ...]:
 # --- sources, in the order they are tried -------------------------------------------------------------------
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """Why a source cannot be taken."""
 
 
@@ -91,7 +91,7 @@ def _find(name: str) -> CodecSource:
     for origin, path, is_package in _candidates(library):
         try:
             return CodecSource(name, origin, MappingProxyType(_load(library, path, is_package)))
-        except (_Unusable, OSError, ImportError) as error:
+        except (_UnusableError, OSError, ImportError) as error:
             failures.append(f"{origin}: {error}")
     raise ConfigError(
         f"compression.type={name}: this build of kproducer has no {library.title}, and at run time none was "
@@ -133,7 +133,7 @@ def _load(library: _Library, path: str, is_package: bool) -> dict[str, int]:
     else:
         back = library.decompress(loaded, packed, len(_SAMPLE))
     if back != _SAMPLE:
-        raise _Unusable("a round trip did not give the same bytes back")
+        raise _UnusableError("a round trip did not give the same bytes back")
     return symbols
 
 
@@ -141,9 +141,9 @@ def _address(loaded: ctypes.CDLL, symbol: str) -> int:
     try:
         address = ctypes.cast(getattr(loaded, symbol), ctypes.c_void_p).value
     except AttributeError:
-        raise _Unusable(f"does not export {symbol}") from None
+        raise _UnusableError(f"does not export {symbol}") from None
     if not address:
-        raise _Unusable(f"does not export {symbol}")
+        raise _UnusableError(f"does not export {symbol}")
     return address
 
 
@@ -169,12 +169,12 @@ def _zstd_compress(loaded: ctypes.CDLL, data: bytes) -> bytes:
     context = create()
     try:
         if error_code(set_parameter(context, _ZSTD_LEVEL_PARAMETER, 3)) != 0:
-            raise _Unusable("refused level 3")
+            raise _UnusableError("refused level 3")
         written = compress(context, out, room, data, len(data))
     finally:
         free(context)
     if error_code(written) != 0:
-        raise _Unusable(f"compressing failed with error {error_code(written)}")
+        raise _UnusableError(f"compressing failed with error {error_code(written)}")
     return out.raw[:written]
 
 
@@ -210,7 +210,7 @@ def _lz4_compress(loaded: ctypes.CDLL, data: bytes) -> bytes:
         call = _function(loaded, compress, integer, pointer, text, pointer, integer, integer, integer)
         written = call(state, data, out, len(data), room, 1)
         if written <= 0:
-            raise _Unusable(f"{compress} failed")
+            raise _UnusableError(f"{compress} failed")
     return out.raw[:written]
 
 
@@ -269,13 +269,13 @@ def _gzip_compress(loaded: ctypes.CDLL, data: bytes) -> bytes:
     bound = _function(loaded, "deflateBound", ctypes.c_ulong, stream_pointer, ctypes.c_ulong)
     stream = _ZStream()
     if init(stream, 6, 8, _GZIP_WINDOW_BITS, 8, 0, b"1.2.11", ctypes.sizeof(_ZStream)) != 0:
-        raise _Unusable("deflateInit2_ failed")
+        raise _UnusableError("deflateInit2_ failed")
     try:
         out = ctypes.create_string_buffer(bound(stream, len(data)))
         stream.next_in, stream.avail_in = data, len(data)
         stream.next_out, stream.avail_out = ctypes.addressof(out), len(out)
         if reset(stream) != 0 or deflate(stream, _Z_FINISH) != _Z_STREAM_END:
-            raise _Unusable("deflate failed")
+            raise _UnusableError("deflate failed")
         return out.raw[: stream.total_out]
     finally:
         end(stream)

@@ -30,7 +30,9 @@ def _lines(values: list[bytes] | memoryview) -> list[bytes]:
 
 
 def values_of(form: str, data: bytes, chunk: int = 7, key_field: str | None = None) -> list[bytes]:
-    return [value for portion in portions_of(form, data, chunk, key_field) for value in portion.values]
+    return [
+        value for portion in portions_of(form, data, chunk, key_field) for value in _lines(portion.values)
+    ]
 
 
 def keys_of(form: str, data: bytes, key_field: str) -> list[bytes | None]:
@@ -175,6 +177,6 @@ def test_csv_written_by_another_writer_comes_back(rows: list[list[str]]) -> None
 
     portions = portions_of("csv", data)
 
-    read = [json.loads(value) for portion in portions for value in portion.values]
+    read = [json.loads(value) for portion in portions for value in _lines(portion.values)]
     assert [[row["first"], row["second"]] for row in read] == rows
     assert sum(portion.size_bytes for portion in portions) == len(data) or not rows
