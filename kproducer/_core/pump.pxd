@@ -5,6 +5,7 @@ cdef class Pump:
     cdef kp_pump *pump
     cdef kp_handle wake_read, wake_write, event_read, event_write
     cdef object _codec_source
+    cdef dict _adopted
     cdef object __weakref__
     cdef readonly unsigned long delivery_thread
     cdef readonly unsigned long control_thread

@@ -1,5 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True
 """Starts and stops the pump; commands in, events out (PUMP contract, last section)."""
+import os
 import socket
 import threading
 
@@ -91,6 +92,7 @@ from kproducer.errors import ConfigError, IllegalStateError, UnobservedDeliveryE
 cdef int64_t MS = 1000000
 cdef int64_t SLICE_NS = 100 * MS  # Ctrl-C is looked at between slices
 cdef dict CODEC_IDS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+cdef bint CAN_FORK = hasattr(os, "fork")
 cdef dict HISTOGRAMS = {"queue": 0, "request": 1, "delivery": 2}
 
 
@@ -197,6 +199,7 @@ cdef class Pump:
         self.core = NULL
         self.pump = NULL
         self.wake_read = self.wake_write = self.event_read = self.event_write = -1
+        self._adopted = {}
 
     def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
                  linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
@@ -274,8 +277,13 @@ cdef class Pump:
         return True
 
     def abandon(self):
+        """After fork, in the child: no lock is taken; its copies of the produce connections are closed."""
         if self.core is not NULL:
             kp_core_abandon(self.core)
+        for fd, inode in self._adopted.values():
+            if _is_same_socket(fd, inode):
+                os.close(fd)
+        self._adopted.clear()
 
     def close_appends(self):
         """Refuse later appends with ProducerClosedError; none is under way when this returns."""
@@ -393,6 +401,8 @@ cdef class Pump:
         while m is not NULL:
             next = m.next
             taken.append(event_of(m))
+            if m.type == KP_EV_CONN_CLOSED:
+                self._adopted.pop((m.node, m.conn_gen), None)
             kp_msg_free(m)
             m = next
         return taken
@@ -418,6 +428,8 @@ cdef class Pump:
         m.conn_gen = conn_gen
         m.handle = fd
         m.version = produce_version
+        if CAN_FORK:
+            self._adopted[node, conn_gen] = fd, os.fstat(fd).st_ino
         self.command(m)
 
     def drop(self, int node, int conn_gen, bint drain):
@@ -555,6 +567,14 @@ cdef class Pump:
 cdef object _first_failure(kp_unobserved *u):
     cdef int32_t index = u.first.record_errors[0].index if u.first.record_errors is not NULL else 0
     return failure_of(u.first, index)
+
+
+def _is_same_socket(fd, inode):
+    """The pump may have closed it since, and the number may be another file's."""
+    try:
+        return os.fstat(fd).st_ino == inode
+    except OSError:
+        return False
 
 
 def _index_of(row):

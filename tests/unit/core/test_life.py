@@ -262,16 +262,31 @@ def test_exit_while_daemon_threads_send(sink: Sink) -> None:
 # --- fork ---------------------------------------------------------------------------------------------------
 
 FORK = """
-import warnings
+import socket, warnings
+
+def ports_connected_to():
+    ports = set()
+    for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else ():
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as copy:
+                peer = copy.getpeername()
+                if isinstance(peer, tuple):
+                    ports.add(peer[1])
+        except OSError:
+            pass  # no socket, or not connected to an address
+    return ports
+
 producer = KafkaProducer(bootstrap_servers=sys.argv[1], linger_ms=100, client_id="parent")
 future = producer.send("bench", b"warm", on_delivery=lambda m, e: None)
 future.result(10)
 pending = producer.send("bench", b"pending")
 many = producer.send_many("bench", [b"pending"] * 10)
+assert int(sys.argv[1].rpartition(":")[2]) in ports_connected_to()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # 3.12 warns of threads
     child = os.fork()
 if child == 0:
+    assert int(sys.argv[1].rpartition(":")[2]) not in ports_connected_to()
     began = time.monotonic()
     calls = [lambda: producer.send("bench", b"x"), lambda: producer.produce("bench", b"x"),
              lambda: producer.send("unknown", b"x"),
