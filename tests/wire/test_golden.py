@@ -160,11 +160,10 @@ def test_huge_counts_are_refused_before_memory_is_taken(body: str) -> None:
     assert peak < 64 * 1024
 
 
-def test_answer_with_more_bytes_than_it_needs_is_refused() -> None:
+def test_bytes_after_an_answer_are_ignored() -> None:
+    # librdkafka's mock appends one to Metadata answers from version 9 on.
     frame = INIT_PRODUCER_ID.encode_response(InitProducerIdResponse(producer_id=1), 5, correlation_id=1)
-    assert INIT_PRODUCER_ID.decode_response(frame[4:], 5)[1].producer_id == 1
-    with pytest.raises(ProtocolError, match="left"):
-        INIT_PRODUCER_ID.decode_response(frame[4:] + b"\x00", 5)
+    assert INIT_PRODUCER_ID.decode_response(frame[4:] + b"\x00", 5)[1].producer_id == 1
 
 
 def test_topic_without_a_name_is_an_answer_of_metadata_v12_only() -> None:
