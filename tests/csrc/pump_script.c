@@ -349,7 +349,7 @@ kp_config script_config(void) {
         .idempotent = true,
         .retries = INT32_MAX,
         .max_in_flight = 5,
-        .batch_size = 64 * 1024, /* so large that one ready batch never waits for company */
+        .batch_size = 128 * 1024, /* so large that one ready batch never waits for company */
         .buffer_memory = 4 * 1024 * 1024,
         .max_request_size = 1024 * 1024,
         .max_response_bytes = 64 * 1024,
