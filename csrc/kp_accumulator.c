@@ -76,7 +76,7 @@ static kp_status choose_partition(kp_topic *topic, const kp_record *r, int32_t w
 }
 
 /* Two threads at once may lose one of two sums: the partition changes a little later, which a locked add for each
- * record (6 ns) is not worth. */
+ * record is not worth. */
 static void add_sticky_bytes(kp_topic *topic, size_t n) {
     const int64_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
     atomic_store_explicit(&topic->sticky_bytes, bytes + (int64_t)n, memory_order_relaxed);

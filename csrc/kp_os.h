@@ -40,7 +40,7 @@ bool kp_cond_wait_until(kp_cond *c, kp_mutex *m, int64_t deadline_ns);
 
 int64_t kp_clock_ns(void); /* monotonic */
 int64_t kp_wall_ms(void);  /* since the epoch, for record timestamps only */
-int64_t kp_wall_coarse_ms(void); /* the same, up to one tick of the kernel (1-10 ms) late, at a quarter of the cost */
+int64_t kp_wall_coarse_ms(void); /* the same, up to one tick of the kernel (1-10 ms) late, but cheaper */
 
 /* Starts fn(arg) with every signal blocked, so that Python's handlers run on Python's threads. */
 kp_status kp_thread_start(kp_thread *t, void (*fn)(void *), void *arg);

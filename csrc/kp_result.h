@@ -1,7 +1,6 @@
 /* Purpose: the outcome of one batch, shared by the pump (writer) and all who asked (futures, callbacks).
  * Thread:  any; the outcome is written once by the pump, before `state` leaves KP_PENDING.
- * Locks:   none of its own. Listeners are added under the partition's lock while the batch is open, later ones
- *          under the core's wait lock.
+ * Locks:   none of its own. Listeners are added under the partition's lock, late ones under the wait lock too.
  * Frees:   reference counted; the last kp_result_release frees it. Listener objects are taken out by whoever
  *          holds the GIL; csrc never touches what they point to. */
 #ifndef KP_RESULT_H
@@ -51,7 +50,6 @@ typedef struct kp_failure {
 enum {
     KP_CODE_EXPIRED = -1001,       /* delivery.timeout.ms */
     KP_CODE_CLOSED = -1002,        /* the producer was closed with records left */
-    KP_CODE_NEIGHBOUR = -1003,     /* refused with its batch because of another record; safe to send again */
     KP_CODE_OUT_OF_MEMORY = -1004, /* no memory for a compressed copy or a split */
     KP_CODE_INTERNAL = -1005
 };

@@ -13,7 +13,7 @@ typedef atomic_ullong kp_counter;
 
 #define KP_COUNTERS(X)                                                                                                 \
     X(records_acked) X(records_failed) X(record_retries) X(batches_acked) X(batches_failed) X(batches_sent)            \
-    X(batch_splits) X(records_sent) X(raw_bytes) X(wire_bytes) X(batch_bytes_max) X(record_bytes) X(requests)          \
+    X(batch_splits) X(records_sent) X(raw_bytes) X(wire_bytes) X(requests)          \
     X(responses) X(requests_in_flight) X(outgoing_bytes) X(incoming_bytes) X(connections_adopted)                      \
     X(connections_closed) X(connections) X(throttle_ns) X(stale_commands) X(late_acks) X(pump_steps) X(pump_polls)     \
     X(pump_wakes) X(protocol_errors)

@@ -148,7 +148,6 @@ cdef extern from "kp_result.h" nogil:
     enum:
         KP_CODE_EXPIRED
         KP_CODE_CLOSED
-        KP_CODE_NEIGHBOUR
         KP_CODE_OUT_OF_MEMORY
         KP_CODE_INTERNAL
     ctypedef struct kp_listener:

@@ -6,7 +6,6 @@ from kproducer._core.csrc cimport (
     KP_CODE_CLOSED,
     KP_CODE_EXPIRED,
     KP_CODE_INTERNAL,
-    KP_CODE_NEIGHBOUR,
     KP_CODE_OUT_OF_MEMORY,
     KP_ERR_NOMEM,
     KP_FATAL,
@@ -28,7 +27,6 @@ from kproducer.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerClosedError,
-    RejectedWithBatchError,
     error_for,
 )
 
@@ -37,7 +35,6 @@ cdef tuple PERSISTED = ("no", "maybe", "yes")
 cdef dict CLIENT_ERRORS = {
     KP_CODE_EXPIRED: (KafkaTimeoutError, "delivery.timeout.ms ran out before the record was acknowledged"),
     KP_CODE_CLOSED: (ProducerClosedError, "the producer was closed before the record was acknowledged"),
-    KP_CODE_NEIGHBOUR: (RejectedWithBatchError, "another record of the batch was refused; safe to send again"),
     KP_CODE_OUT_OF_MEMORY: (KafkaError, "no memory to compress or split the batch"),
     KP_CODE_INTERNAL: (KafkaError, "internal error of the producer"),
 }
