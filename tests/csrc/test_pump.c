@@ -420,6 +420,35 @@ static void test_a_wish_for_another_epoch_outlives_a_later_resume(void) {
     script_free(&s);
 }
 
+static void test_a_wish_for_another_epoch_outlives_a_resume_that_came_too_late(void) {
+    const kp_config config = script_config();
+    const int conn = script_begin(&s, &config, 1);
+    open_gate(conn, 0);
+    kp_result *results[BATCHES];
+    three_batches(results, 0);
+    script_request r[BATCHES];
+    for (int i = 0; i < BATCHES; i++) {
+        CHECK(script_next(&s, conn, &r[i]));
+    }
+    script_answer_code(&s, conn, &r[0], INVALID);
+    const kp_msg first = *script_event(&s, KP_EV_BATCH_REFUSED);
+    script_answer_code(&s, conn, &r[1], NOT_LEADER); /* another hold begins before control has spoken */
+    const kp_msg second = *script_event(&s, KP_EV_BATCH_REFUSED);
+    CHECK(second.hold_gen != first.hold_gen);
+    script_verdict(&s, &first, KP_FAIL, KP_NOT_PERSISTED);
+    script_resume(&s, &first, 0, true);
+    script_verdict(&s, &second, KP_RETRY, KP_NOT_PERSISTED);
+    script_resume(&s, &second, 0, false);
+    script_answer_code(&s, conn, &r[2], OUT_OF_ORDER);
+    CHECK_INT(script_count_requests(&s, conn), 0);
+    script_producer(&s, 7, 1);
+    CHECK(script_next(&s, conn, &r[0]));
+    CHECK_INT(r[0].slots[0].producer_epoch, 1);
+    CHECK_INT(r[0].slots[0].base_sequence, 0);
+    release_all(results, BATCHES);
+    script_free(&s);
+}
+
 static void test_a_batch_that_may_be_in_the_log_is_never_stamped_again(void) {
     const kp_config config = script_config();
     int conn = script_begin(&s, &config, 1);
@@ -1512,6 +1541,7 @@ static const kp_test tests[] = {
     KP_TEST(test_resume_after_a_delay_drains_an_open_batch),
     KP_TEST(test_a_definite_failure_restarts_the_rest_under_another_epoch),
     KP_TEST(test_a_wish_for_another_epoch_outlives_a_later_resume),
+    KP_TEST(test_a_wish_for_another_epoch_outlives_a_resume_that_came_too_late),
     KP_TEST(test_a_batch_that_may_be_in_the_log_is_never_stamped_again),
     KP_TEST(test_a_retry_verdict_marks_what_may_be_in_the_log),
     KP_TEST(test_an_ack_verdict_delivers_without_an_offset),

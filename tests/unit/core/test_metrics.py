@@ -60,3 +60,12 @@ def test_percentiles_are_upper_bounds_of_buckets() -> None:
     buckets = [(1, 0), (2, 50), (4, 45), (8, 4), (16, 1)]
     assert [percentile_us(buckets, share) for share in (0.5, 0.95, 0.99, 0.999)] == [2, 4, 8, 16]
     assert percentile_us([(1, 0)], 0.5) == 0
+
+
+def test_topics_that_got_records_are_told_once(producer: KafkaProducer) -> None:
+    pump = producer._runtime.pump
+    producer.send("one", b"x").result(10)
+    assert pump.topics_used() == ["one"]
+    assert pump.topics_used() == []
+    producer.send("one", b"x").result(10)
+    assert pump.topics_used() == ["one"]
