@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from kproducer.testing import KafkaCluster, MissingExtraError
+from kproducer.testing import KafkaCluster
 from kproducer.testing.properties import PropertyValue
 from kproducer.testing.versions import DEFAULT_VERSION
+from tests.clusters import running_cluster
 
 # A dead broker is noticed, and a leader elected, within 3 s.
 _QUICK: dict[str, PropertyValue] = {
@@ -21,14 +22,8 @@ _QUICK: dict[str, PropertyValue] = {
 
 
 def start_cluster(brokers: int, version: str = DEFAULT_VERSION) -> Iterator[KafkaCluster]:
-    """Run a cluster, or skip when the extra for it is missing."""
-    cluster = KafkaCluster(brokers, version, _QUICK)
-    try:
-        cluster.start()
-    except MissingExtraError as error:
-        pytest.skip(str(error))
-    with cluster:
-        yield cluster
+    """Run a cluster that notices failures quickly."""
+    return running_cluster(brokers, version, _QUICK)
 
 
 @pytest.fixture(scope="session")
