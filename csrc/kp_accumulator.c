@@ -1,6 +1,7 @@
 #include "kp_accumulator.h"
 
 #include "kp_murmur2.h"
+#include "kp_txn.h"
 
 size_t kp_record_limit(const kp_core *core) {
     return kp_min_size(core->config.max_request_size, core->config.buffer_memory);
@@ -133,6 +134,10 @@ static kp_status open_batch_locked(kp_core *core, kp_partition *p, size_t bound,
     b->opened_ms = kp_wall_ms();
     atomic_store_explicit(&p->topic->is_used, true, memory_order_relaxed);
     b->flush_gen = kp_flush_enter(core);
+    if (kp_is_transactional(core)) {
+        b->txn_gen = p->txn_told;
+        atomic_fetch_add(&core->txn_batches, 1);
+    }
     p->open = b;
     return KP_OK;
 }
@@ -177,6 +182,9 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
     if (kp_unlikely(kp_core_life(core) != KP_OPEN)) {
         return KP_ERR_CLOSED;
     }
+    if (kp_is_transactional(core) && kp_txn_enter_locked(core, p) != KP_OK) {
+        return KP_ERR_STATE;
+    }
     const bool is_now = r->timestamp_ms == KP_NOW;
     /* The listener goes in first: if it can't be stored, no record may be left behind. */
     if (p->open != NULL) {
@@ -211,6 +219,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
         kp_batch *b = p->open;
         p->open = NULL;
         kp_flush_leave(core, b->flush_gen);
+        atomic_fetch_sub(&core->txn_batches, b->txn_gen != 0 ? 1 : 0);
         kp_batch_free(b, &core->pool);
         return status;
     }
@@ -249,6 +258,10 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
     kp_status status = kp_record_size_bound(r, &bound);
     if (kp_unlikely(status != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core))) {
         return KP_ERR_TOO_LARGE;
+    }
+    status = kp_txn_check(core);
+    if (kp_unlikely(status != KP_OK)) {
+        return status;
     }
     kp_partition *p = NULL;
     bool is_sticky = false;

@@ -24,7 +24,7 @@ typedef struct kp_append_options {
 } kp_append_options;
 
 /* KP_OK; KP_AGAIN: no (such) partition is known; KP_FULL: the pool is exhausted, wait for *needed bytes;
- * KP_ERR_TOO_LARGE, KP_ERR_NOMEM, KP_ERR_CLOSED (see core->life). A timestamp KP_NOW is replaced by the time taken. On anything but KP_OK nothing was taken. */
+ * KP_ERR_TOO_LARGE, KP_ERR_NOMEM, KP_ERR_CLOSED (see core->life), KP_ERR_STATE (see kp_txn_failure). A timestamp KP_NOW is replaced by the time taken. On anything but KP_OK nothing was taken. */
 kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options, kp_place *place,
                     size_t *needed);
 

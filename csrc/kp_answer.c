@@ -84,10 +84,22 @@ static kp_msg *refusal(kp_partition *p, const kp_batch *b, int32_t code) {
 
 enum { CODE_NETWORK_EXCEPTION = 13, CODE_OUT_OF_ORDER = 45 };
 
+/* Its transaction can only be aborted: nothing is sent again, nothing asked. */
+static void drop(kp_pump *pump, kp_partition *p, kp_batch *b, bool maybe) {
+    b->maybe = b->maybe || maybe;
+    kp_outcome_set_failure(pump, b, &pump->txn.cause);
+    kp_outcome_finish(pump, b, KP_FAILED);
+    kp_outcome_publish_front(pump, p);
+}
+
 static void refused(kp_pump *pump, kp_partition *p, kp_batch *b, const kp_answer *answer, const kp_answers *all) {
     if (b->is_settled) {
         kp_mark_unresolved(p, b);
         kp_outcome_destroy(pump, b);
+        return;
+    }
+    if (pump->txn.is_dropping) {
+        drop(pump, p, b, true);
         return;
     }
     b->state = KP_BATCH_PARKED;
@@ -131,6 +143,8 @@ void kp_partition_lost(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *con
     if (b->is_settled) {
         kp_mark_unresolved(p, b);
         kp_outcome_destroy(pump, b);
+    } else if (pump->txn.is_dropping) {
+        drop(pump, p, b, maybe);
     } else if (b->attempts > pump->core->config.retries) {
         b->state = KP_BATCH_ASKED;
         p->is_recovering = true;

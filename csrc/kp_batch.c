@@ -21,6 +21,8 @@ enum {
     AT_RECORD_COUNT = 57
 };
 
+enum { TRANSACTIONAL = 0x10 }; /* bit of the attributes */
+
 kp_batch *kp_batch_new(kp_result *result, kp_chunk chunk, int64_t now_ns) {
     kp_batch *b = calloc(1, sizeof *b);
     if (b == NULL) {
@@ -115,7 +117,7 @@ static void write_header(kp_batch *b, const kp_stamp *stamp, int codec_id) {
     kp_put_be32(h + AT_BATCH_LENGTH, (uint32_t)(b->wire_len - AT_LEADER_EPOCH));
     kp_put_be32(h + AT_LEADER_EPOCH, UINT32_MAX);
     h[AT_MAGIC] = 2;
-    kp_put_be16(h + AT_ATTRIBUTES, is_compressed ? (uint16_t)codec_id : 0);
+    kp_put_be16(h + AT_ATTRIBUTES, (uint16_t)((is_compressed ? codec_id : 0) | (b->txn_gen != 0 ? TRANSACTIONAL : 0)));
     kp_put_be32(h + AT_LAST_OFFSET_DELTA, (uint32_t)(b->count - 1));
     kp_put_be64(h + AT_BASE_TIMESTAMP, (uint64_t)b->base_ts);
     kp_put_be64(h + AT_MAX_TIMESTAMP, (uint64_t)b->max_ts);
@@ -155,6 +157,7 @@ static kp_batch *reserve_batch(const kp_batch *like, kp_result *result, size_t r
     }
     b->chunk_is_reserve = true;
     b->flush_gen = like->flush_gen;
+    b->txn_gen = like->txn_gen;
     b->attempts = like->attempts;
     b->last_node = like->last_node;
     b->was_sent = like->was_sent;

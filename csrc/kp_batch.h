@@ -27,6 +27,7 @@ typedef struct kp_batch {
     kp_result *result; /* owns one reference */
     uint64_t id;
     uint32_t flush_gen;
+    uint32_t txn_gen; /* 0: not of a transaction */
     kp_chunk chunk; /* raw bytes, from the pool; from the heap after a split */
     bool chunk_is_reserve;
     size_t len; /* raw length, header included */

@@ -181,6 +181,15 @@ static void stop(kp_pump *pump) {
     }
 }
 
+static void allow_partition(kp_pump *pump, const kp_msg *m) {
+    kp_partition *p = find_partition(m);
+    if (p == NULL) {
+        KP_COUNT(pump->core, stale_commands, 1);
+    } else {
+        kp_txn_allow(pump, p, m->txn_gen);
+    }
+}
+
 static void on_partition(kp_pump *pump, kp_msg *m) {
     kp_partition *p = find_partition(m);
     if (p == NULL) {
@@ -221,6 +230,18 @@ void kp_pump_apply(kp_pump *pump, kp_msg *m) {
         break;
     case KP_CMD_STOP:
         stop(pump);
+        break;
+    case KP_CMD_TXN_BEGIN:
+        kp_txn_begin(pump, m);
+        break;
+    case KP_CMD_TXN_ALLOW:
+        allow_partition(pump, m);
+        break;
+    case KP_CMD_TXN_SEAL:
+        kp_txn_seal(pump, m);
+        break;
+    case KP_CMD_TXN_DROP:
+        kp_txn_drop(pump, m);
         break;
     default:
         kp_pump_fatal(pump, "a command of unknown type");

@@ -5,8 +5,16 @@
 
 static kp_status copy_config(kp_core *core, const kp_config *config) {
     core->config = *config;
+    const char *id = config->transactional_id;
     core->config.client_id = kp_strdup(config->client_id, strlen(config->client_id));
-    return core->config.client_id == NULL ? KP_ERR_NOMEM : KP_OK;
+    core->config.transactional_id = id == NULL ? NULL : kp_strdup(id, strlen(id));
+    const bool has_id = id == NULL || core->config.transactional_id != NULL;
+    return core->config.client_id == NULL || !has_id ? KP_ERR_NOMEM : KP_OK;
+}
+
+static void free_config(kp_core *core) {
+    free((char *)(uintptr_t)core->config.client_id);
+    free((char *)(uintptr_t)core->config.transactional_id);
 }
 
 kp_core *kp_core_new(const kp_config *config, kp_handle pump_wake, kp_handle event_wake) {
@@ -16,6 +24,7 @@ kp_core *kp_core_new(const kp_config *config, kp_handle pump_wake, kp_handle eve
     }
     if (copy_config(core, config) != KP_OK ||
         kp_pool_init(&core->pool, kp_max_size(config->batch_size, KP_BATCH_HEADER + 1), config->buffer_memory) != KP_OK) {
+        free_config(core);
         free(core);
         return NULL;
     }
@@ -67,7 +76,8 @@ static void free_core(kp_core *core) {
     kp_cond_destroy(&core->topic_cond);
     kp_cond_destroy(&core->finished_cond);
     free(core->fatal.message);
-    free((char *)(uintptr_t)core->config.client_id);
+    free(core->txn_failure.message);
+    free_config(core);
     free(core);
 }
 
@@ -239,7 +249,7 @@ static void unlock_partition(kp_core *core, kp_partition *p) {
 }
 
 /* Each lock is passed once: whoever comes after sees `life`. */
-static void settle_appends(kp_core *core) {
+void kp_core_settle_appends(kp_core *core) {
     for (kp_topic *t = atomic_load(&core->topics); t != NULL; t = t->next) {
         const kp_partition_table *table = kp_topic_table(t);
         for (int32_t i = 0; table != NULL && i < table->count; i++) {
@@ -256,7 +266,7 @@ void kp_core_close_appends(kp_core *core) {
     kp_cond_broadcast(&core->topic_cond);
     kp_mutex_unlock(&core->wait_lock);
     kp_pool_close(&core->pool);
-    settle_appends(core);
+    kp_core_settle_appends(core);
 }
 
 void kp_core_abandon(kp_core *core) { atomic_store(&core->life, KP_FORKED); }

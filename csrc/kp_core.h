@@ -17,7 +17,8 @@
 #include "kp_stats.h"
 
 typedef struct kp_config {
-    const char *client_id; /* copied */
+    const char *client_id;        /* copied */
+    const char *transactional_id; /* copied; NULL: no transactions */
     int16_t acks;
     bool idempotent;
     bool ignore_keys;
@@ -51,6 +52,7 @@ typedef struct kp_partition {
     atomic_bool is_dirty;            /* in the core's dirty chain */
     struct kp_partition *dirty_next;
     atomic_int leader;               /* node id or -1; written by the pump */
+    uint32_t txn_told;               /* under lock: control knows of it in this transaction */
 
     /* Failures that nobody listened to, under wait_lock. */
     int64_t unobserved;
@@ -79,6 +81,7 @@ typedef struct kp_partition {
     kp_link ready_link;   /* in its node's ready list */
     kp_link waiting_link; /* in the pump's list of those without a leader or connection */
     uint64_t topic_id_gen;
+    uint32_t txn_allowed; /* the transaction that the coordinator has added it to */
 } kp_partition;
 
 typedef struct kp_partition_table {
@@ -145,6 +148,13 @@ typedef struct kp_core {
     uint64_t finished_put, finished_done; /* the delivery thread's ticket */
     bool delivery_stops;
     int64_t unobserved;
+
+    /* Transactions: kp_txn.h. */
+    atomic_uint txn_open;     /* generation that appends belong to; 0: none is open */
+    atomic_bool txn_tells;    /* control wants to know of each partition, to add it */
+    atomic_llong txn_batches; /* not freed yet, whatever their outcome */
+    bool txn_has_failed;      /* under wait_lock: appends are refused because of txn_failure */
+    kp_failure txn_failure;
 
     kp_queue events, commands;
     kp_handle event_wake; /* write end of control's wake-up pair */
@@ -220,6 +230,7 @@ uint64_t kp_topic_want(kp_topic *topic, int32_t partitions);
 int32_t kp_topic_error(kp_topic *topic, char **message);
 
 void kp_core_close_appends(kp_core *core); /* later appends get KP_ERR_CLOSED, none is under way on return */
+void kp_core_settle_appends(kp_core *core); /* passes the lock of each partition once: none is under way on return */
 void kp_core_abandon(kp_core *core);       /* in a forked child: only marks, takes no lock */
 
 static inline kp_life kp_core_life(kp_core *core) {

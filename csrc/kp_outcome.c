@@ -59,6 +59,9 @@ void kp_outcome_settle(kp_pump *pump, kp_batch *b, kp_state state) {
     kp_outcome_fix_count(b);
     count_outcome(pump, b, state);
     kp_core_publish(pump->core, b->result, state);
+    if (state == KP_FAILED && b->txn_gen != 0) {
+        kp_txn_batch_failed(pump, b);
+    }
     kp_flush_leave(pump->core, b->flush_gen);
     b->is_settled = true;
 }
@@ -66,6 +69,9 @@ void kp_outcome_settle(kp_pump *pump, kp_batch *b, kp_state state) {
 void kp_outcome_destroy(kp_pump *pump, kp_batch *b) {
     if (kp_link_is_linked(&b->link)) {
         kp_list_remove(&b->link);
+    }
+    if (b->txn_gen != 0) {
+        atomic_fetch_sub(&pump->core->txn_batches, 1);
     }
     kp_batch_free(b, &pump->core->pool);
 }

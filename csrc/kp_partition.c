@@ -47,8 +47,8 @@ static void restart_epoch(kp_pump *pump, kp_partition *p) {
 
 /* 3.5: an expired batch that may be in the log is resolved by a later ack, or by another epoch. */
 static void check_quiet(kp_pump *pump, kp_partition *p) {
-    if (p->n_in_flight > 0 || p->is_held) {
-        return;
+    if (p->n_in_flight > 0 || p->is_held || kp_is_transactional(pump->core)) {
+        return; /* a transaction is aborted as a whole, and its end decides about the epoch */
     }
     if (p->wants_new_epoch && !has_newest_producer(pump, p)) {
         restart_epoch(pump, p);
@@ -86,7 +86,10 @@ static bool may_assign_sequence(const kp_pump *pump, kp_partition *p) {
     if (!kp_is_idempotent(pump)) {
         return true;
     }
-    if (pump->producer_id < 0 || p->is_unresolved || p->wants_new_epoch) {
+    if (pump->producer_id < 0 || p->wants_new_epoch) {
+        return false;
+    }
+    if (p->is_unresolved && (has_newest_producer(pump, p) || !kp_is_transactional(pump->core))) {
         return false;
     }
     return has_newest_producer(pump, p) || kp_first_sent(p) == NULL;
@@ -101,6 +104,9 @@ static bool open_is_due(const kp_pump *pump, kp_partition *p) {
 
 static bool may_drain(const kp_pump *pump, kp_partition *p) {
     if (p->is_held || p->wants_new_epoch || pump->now < p->resume_at || p->n_in_flight >= in_flight_limit(pump, p)) {
+        return false;
+    }
+    if (!kp_txn_allows(pump, p)) {
         return false;
     }
     if (kp_first_parked(p) != NULL) {
@@ -349,6 +355,7 @@ void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *con
     b->drained_ns = pump->now;
     p->n_in_flight++;
     p->in_flight_conn = conn;
+    pump->txn.was_sent = true;
 }
 
 /* --- leader --- */

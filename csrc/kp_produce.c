@@ -73,6 +73,16 @@ static void put_plain_text(writer *w, const char *text) { /* of the header: neve
     put_bytes(w, text, n);
 }
 
+static void put_nullable_text(writer *w, const char *text) {
+    const size_t n = text == NULL ? 0 : strlen(text);
+    if (w->is_flexible) {
+        w->p = kp_uvarint_put32(w->p, text == NULL ? 0 : (uint32_t)n + 1);
+    } else {
+        put_i16(w, text == NULL ? -1 : (int16_t)n);
+    }
+    put_bytes(w, text == NULL ? "" : text, n);
+}
+
 static void put_topic(writer *w, const kp_topic *t, int16_t version) {
     if (version >= KP_PRODUCE_TOPIC_IDS) {
         put_bytes(w, t->id, sizeof t->id);
@@ -126,7 +136,7 @@ static int32_t count_topics(const kp_request *r) {
 }
 
 static size_t frame_bound(const kp_request *r, const kp_config *config) {
-    size_t n = 64 + strlen(config->client_id);
+    size_t n = 64 + strlen(config->client_id) + (config->transactional_id == NULL ? 0 : strlen(config->transactional_id));
     for (int32_t i = 0; i < r->n_slots; i++) {
         n += 32 + r->slots[i].partition->topic->name_len;
     }
@@ -144,11 +154,7 @@ static void put_header(writer *w, const kp_config *config, int16_t version, int3
 
 static void put_body(writer *w, const kp_config *config, int16_t version) {
     kp_request *r = w->request;
-    if (w->is_flexible) {
-        *w->p++ = 0; /* transactional id: null */
-    } else {
-        put_i16(w, -1);
-    }
+    put_nullable_text(w, config->transactional_id);
     put_i16(w, config->acks);
     put_i32(w, (int32_t)kp_min_i64(config->request_timeout_ns / 1000000, INT32_MAX));
     put_count(w, count_topics(r));

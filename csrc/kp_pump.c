@@ -52,6 +52,7 @@ void kp_pump_free(kp_pump *pump) {
     free(pump->nodes);
     kp_heap_free(&pump->timers);
     kp_codec_ctx_free(pump->codec);
+    free(pump->txn.cause.message);
     kp_core *core = pump->core;
     free(pump);
     kp_core_release(core);
@@ -150,11 +151,13 @@ static void notice_urgency(kp_pump *pump) {
         return;
     }
     pump->urgent_seen = now;
+    kp_pump_refresh_waiting(pump);
+}
+
+void kp_pump_refresh_waiting(kp_pump *pump) {
     for (size_t i = 1; i <= pump->timers.count; i++) {
-        kp_partition *p = KP_OWNER(pump->timers.slots[i], kp_partition, timer);
-        if (atomic_load(&p->open_since) != 0) {
-            kp_partition_refresh(pump, p); /* its timer can only come earlier: the loop meets every slot */
-        }
+        /* Its timer can only come earlier: the loop meets every slot. */
+        kp_partition_refresh(pump, KP_OWNER(pump->timers.slots[i], kp_partition, timer));
     }
 }
 
@@ -204,6 +207,7 @@ int64_t kp_pump_step(kp_pump *pump, int64_t now) {
     take_dirty(pump);
     notice_urgency(pump);
     expire(pump);
+    kp_txn_step(pump);
     drain(pump);
     return pump->has_more ? now : next_deadline(pump);
 }

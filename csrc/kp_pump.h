@@ -9,6 +9,7 @@
 #include "kp_accumulator.h"
 #include "kp_core.h"
 #include "kp_produce.h"
+#include "kp_txn.h"
 
 /* The network as the pump sees it; tests put a script here. */
 typedef struct kp_io {
@@ -45,6 +46,18 @@ typedef struct kp_conn {
     int64_t active_at;
 } kp_conn;
 
+/* The open transaction as the pump sees it. */
+typedef struct kp_txn {
+    uint32_t gen;     /* 0: none, so nothing may leave */
+    bool is_v2;       /* a produce request adds its partitions itself (KIP-890) */
+    bool is_sealed;   /* takes no appends; ends in TXN_DRAINED */
+    bool is_dropping; /* it can only be aborted: nothing more is sent */
+    bool wants_drop;  /* a batch failed in this step */
+    bool was_sent;    /* a produce request left */
+    bool is_broken;   /* a sequence was given away and not acknowledged */
+    kp_failure cause; /* what dropped records are told */
+} kp_txn;
+
 typedef struct kp_pump {
     kp_core *core;
     kp_io io;
@@ -57,6 +70,7 @@ typedef struct kp_pump {
     int64_t now;
     int64_t producer_id;
     int16_t producer_epoch;
+    kp_txn txn;
     unsigned urgent_seen; /* flushes and memory waits whose start has been noticed */
     bool is_stopped;
     bool has_more; /* the step left work that needs no waiting */
@@ -82,6 +96,17 @@ void kp_pump_apply(kp_pump *pump, kp_msg *command); /* kp_command.c */
 kp_node *kp_pump_node(kp_pump *pump, int32_t id, bool make); /* NULL: unknown, or no memory */
 void kp_pump_fatal(kp_pump *pump, const char *cause);
 void kp_pump_fail_all(kp_pump *pump, const kp_failure *failure);
+void kp_pump_refresh_waiting(kp_pump *pump); /* the partitions that hold records */
+
+/* kp_pump_txn.c */
+void kp_txn_begin(kp_pump *pump, const kp_msg *m);
+void kp_txn_allow(kp_pump *pump, kp_partition *p, uint32_t gen);
+void kp_txn_seal(kp_pump *pump, const kp_msg *m);
+void kp_txn_drop(kp_pump *pump, const kp_msg *m);
+bool kp_txn_allows(const kp_pump *pump, const kp_partition *p); /* contract 5 and 8 */
+void kp_txn_batch_failed(kp_pump *pump, const kp_batch *b);     /* marks only */
+void kp_txn_doom(kp_pump *pump, const kp_partition *p, const kp_failure *failure);
+void kp_txn_step(kp_pump *pump);                                /* drops, and tells that all batches are gone */
 
 /* kp_conn.c */
 kp_status kp_conn_adopt(kp_pump *pump, kp_node *node, kp_handle handle, int32_t gen, int16_t version);
@@ -109,5 +134,6 @@ void kp_partition_resume(kp_pump *pump, kp_partition *p, const kp_msg *resume);
 void kp_partition_fail_unsent(kp_pump *pump, kp_partition *p, const kp_failure *failure);
 void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failure *failure);
 void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p);
+void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure); /* all that is not in flight */
 
 #endif

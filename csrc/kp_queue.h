@@ -20,6 +20,9 @@ typedef enum kp_msg_type {
     KP_EV_THROTTLED,
     KP_EV_STOPPED,
     KP_EV_PUMP_FATAL,
+    KP_EV_TXN_PARTITION,
+    KP_EV_TXN_FAILED,
+    KP_EV_TXN_DRAINED,
     /* commands */
     KP_CMD_ADOPT = 64,
     KP_CMD_DROP,
@@ -30,7 +33,11 @@ typedef enum kp_msg_type {
     KP_CMD_RESUME,
     KP_CMD_PRODUCER_ID,
     KP_CMD_FAIL_ALL,
-    KP_CMD_STOP
+    KP_CMD_STOP,
+    KP_CMD_TXN_BEGIN,
+    KP_CMD_TXN_ALLOW,
+    KP_CMD_TXN_SEAL,
+    KP_CMD_TXN_DROP
 } kp_msg_type;
 
 typedef enum kp_close_cause {
@@ -55,7 +62,7 @@ typedef struct kp_msg {
     kp_msg_type type;
     struct kp_topic *topic;
     int32_t partition;
-    uint32_t hold_gen;
+    uint32_t hold_gen, txn_gen;
     int32_t node, conn_gen;
     int32_t code;
     char *message;
@@ -65,7 +72,7 @@ typedef struct kp_msg {
     int64_t producer_id;
     int16_t producer_epoch;
     int64_t delay_ns;
-    bool flag_a, flag_b; /* is_head and maybe; drain; new_epoch; fatal; ever_sent; unresolved */
+    bool flag_a, flag_b; /* is_head and maybe; drain; new_epoch; fatal; ever_sent; unresolved; sent and broken */
     int32_t persisted;
     kp_action action;
     kp_handle handle;

@@ -51,7 +51,9 @@ enum {
     KP_CODE_EXPIRED = -1001,       /* delivery.timeout.ms */
     KP_CODE_CLOSED = -1002,        /* the producer was closed with records left */
     KP_CODE_OUT_OF_MEMORY = -1004, /* no memory for a compressed copy or a split */
-    KP_CODE_INTERNAL = -1005
+    KP_CODE_INTERNAL = -1005,
+    KP_CODE_TXN_ABORTED = -1006, /* dropped with its transaction */
+    KP_CODE_TXN_REFUSED = -1007  /* a record of the transaction was refused at the call */
 };
 
 typedef struct kp_result {

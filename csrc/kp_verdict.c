@@ -34,6 +34,7 @@ static kp_status cut_add(kp_pump *pump, cut *c, const kp_batch *b, int32_t first
     part->id = atomic_fetch_add_explicit(&pump->core->next_batch_id, 1, memory_order_relaxed);
     part->state = KP_BATCH_PARKED;
     part->is_sequenced = b->is_sequenced;
+    atomic_fetch_add(&pump->core->txn_batches, b->txn_gen != 0 ? 1 : 0);
     part->producer_id = b->producer_id;
     part->producer_epoch = b->producer_epoch;
     part->base_sequence = b->is_sequenced ? kp_sequence_add(b->base_sequence, first) : -1;
@@ -43,7 +44,7 @@ static kp_status cut_add(kp_pump *pump, cut *c, const kp_batch *b, int32_t first
 
 static void cut_drop(kp_pump *pump, cut *c) {
     for (int32_t i = 0; i < c->n; i++) {
-        kp_batch_free(c->parts[i], &pump->core->pool);
+        kp_outcome_destroy(pump, c->parts[i]);
     }
     free(c->parts);
 }
@@ -209,9 +210,40 @@ void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failu
     kp_partition_leave_ready(p);
 }
 
+void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
+    kp_accumulator_seal_now(p);
+    for (kp_batch *b = kp_first_sent(p); b != NULL; b = kp_next_sent(p, b)) {
+        if (b->state == KP_BATCH_PARKED || b->state == KP_BATCH_ASKED) {
+            b->maybe = b->maybe || b->state == KP_BATCH_ASKED;
+            fail(pump, b, failure);
+        }
+    }
+    kp_outcome_publish_front(pump, p);
+    for (kp_batch *b = kp_first_queued(p); b != NULL; b = kp_first_queued(p)) {
+        kp_outcome_fail_now(pump, b, failure);
+    }
+    kp_partition_refresh(pump, p);
+}
+
+/* The new log knows none of our sequences: without a batch under way they may simply begin again. */
+static void new_log_in_transaction(kp_pump *pump, kp_partition *p) {
+    if (kp_first_sent(p) == NULL) {
+        p->producer_id = -1;
+        return;
+    }
+    static const kp_failure recreated = {.code = 3, .persisted = KP_MAYBE_PERSISTED, .node = -1,
+                                         .message = (char *)(uintptr_t) "the topic was deleted and created again"};
+    pump->txn.is_broken = true;
+    kp_txn_doom(pump, p, &recreated);
+}
+
 void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p) {
     p->gate_is_open = false;
     if (!kp_is_idempotent(pump) || (p->producer_id < 0 && kp_first_sent(p) == NULL)) {
+        return;
+    }
+    if (kp_is_transactional(pump->core)) {
+        new_log_in_transaction(pump, p);
         return;
     }
     /* The new log knows none of our sequences: restart them under another epoch, once nothing is in flight. */

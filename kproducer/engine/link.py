@@ -129,10 +129,14 @@ class Link:
         except KafkaTimeoutError as error:
             self._try_elsewhere(error, now)
 
-    def send(self, api: Api[Any, Any], request: object, now: float) -> None:
-        """Send a request; its answer comes from `on_ready`."""
+    def send(self, api: Api[Any, Any], request: object, now: float, *, version: int | None = None) -> None:
+        """Send a request; its answer comes from `on_ready`.
+
+        Args:
+            version: default: the highest that both sides speak.
+        """
         self.last_used = now
-        self._ready_connection().send(api, request, now)
+        self._ready_connection().send(api, request, now, version=version)
         self._flush()
 
     def detach(self) -> int:

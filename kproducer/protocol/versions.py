@@ -11,19 +11,38 @@ from typing import Any, Final
 
 from kproducer.errors import ProtocolError, UnsupportedVersionError, error_for
 from kproducer.protocol.api import Api
+from kproducer.protocol.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
+from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from kproducer.protocol.messages.api_versions import API_VERSIONS, ApiVersionsResponse
+from kproducer.protocol.messages.end_txn import END_TXN
+from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 from kproducer.protocol.primitives import Reader
 from kproducer.protocol.schema import NO_VERSION, Versions
 
-# Any: the four APIs differ in their message types, here only key, name and versions matter.
-SUPPORTED_APIS: Final[tuple[Api[Any, Any], ...]] = (PRODUCE, METADATA, API_VERSIONS, INIT_PRODUCER_ID)
+# Any: the APIs differ in their message types, here only key, name and versions matter.
+SUPPORTED_APIS: Final[tuple[Api[Any, Any], ...]] = (
+    PRODUCE,
+    METADATA,
+    FIND_COORDINATOR,
+    API_VERSIONS,
+    INIT_PRODUCER_ID,
+    ADD_PARTITIONS_TO_TXN,
+    ADD_OFFSETS_TO_TXN,
+    END_TXN,
+    TXN_OFFSET_COMMIT,
+)
 
 OLDEST_BROKER: Final = "2.1"
 # Kafka 2.1 is the first release with these (KIP-110, KIP-320).
 _FLOOR: Final = {PRODUCE.key: 7, METADATA.key: 7}
+
+_TRANSACTION_VERSION: Final = "transaction.version"
+# Transaction protocol 2 needs all three (KIP-890).
+_TRANSACTIONS_V2: Final = {PRODUCE.key: 12, END_TXN.key: 5, TXN_OFFSET_COMMIT.key: 5}
 
 _UNSUPPORTED_VERSION: Final = 35
 _METADATA_WITH_TOPIC_IDS: Final = 10
@@ -52,6 +71,17 @@ class BrokerVersions:
     def is_below_floor(self) -> bool:
         """True if the broker is older than Kafka 2.1: it may work, but nobody has tried."""
         return any(self._offered(key).high < version for key, version in _FLOOR.items())
+
+    @property
+    def speaks_transactions_v2(self) -> bool:
+        """True if the cluster has agreed on transaction protocol 2 and the broker offers its versions (KIP-890).
+
+        If not, EndTxn and TxnOffsetCommit are for `END_TXN_TV1_CAP` and `TXN_OFFSET_COMMIT_TV1_CAP` at most.
+        """
+        # The offers alone prove nothing: brokers 4.x advertise EndTxn 5 at transaction.version 0 and 1 too.
+        return self.finalized_features.get(_TRANSACTION_VERSION, 0) >= 2 and all(
+            self._offered(key).high >= version for key, version in _TRANSACTIONS_V2.items()
+        )
 
     def pick(self, api: Api[Any, Any], cap: int | None = None) -> int:
         """Return the highest version of an API that both sides speak.

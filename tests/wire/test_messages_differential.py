@@ -11,23 +11,30 @@ from hypothesis import strategies as st
 from kafka.protocol.metadata import (
     ApiVersionsRequest,
     ApiVersionsResponse,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
     MetadataRequest,
     MetadataResponse,
 )
 from kafka.protocol.producer import (
+    AddOffsetsToTxnRequest,
+    AddOffsetsToTxnResponse,
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    EndTxnRequest,
+    EndTxnResponse,
     InitProducerIdRequest,
     InitProducerIdResponse,
     ProduceRequest,
     ProduceResponse,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 )
 
 from kproducer.errors import ProtocolError
 from kproducer.protocol.api import Api
-from kproducer.protocol.messages.api_versions import API_VERSIONS
-from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
-from kproducer.protocol.messages.metadata import METADATA
-from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.protocol.schema import Versions
+from kproducer.protocol.versions import SUPPORTED_APIS
 from tests.wire.strategies import messages, wires
 
 THEIR_REQUESTS = {
@@ -35,16 +42,26 @@ THEIR_REQUESTS = {
     "Metadata": MetadataRequest,
     "ApiVersions": ApiVersionsRequest,
     "InitProducerId": InitProducerIdRequest,
+    "FindCoordinator": FindCoordinatorRequest,
+    "AddPartitionsToTxn": AddPartitionsToTxnRequest,
+    "AddOffsetsToTxn": AddOffsetsToTxnRequest,
+    "EndTxn": EndTxnRequest,
+    "TxnOffsetCommit": TxnOffsetCommitRequest,
 }
 THEIR_RESPONSES = {
     "Produce": ProduceResponse,
     "Metadata": MetadataResponse,
     "ApiVersions": ApiVersionsResponse,
     "InitProducerId": InitProducerIdResponse,
+    "FindCoordinator": FindCoordinatorResponse,
+    "AddPartitionsToTxn": AddPartitionsToTxnResponse,
+    "AddOffsetsToTxn": AddOffsetsToTxnResponse,
+    "EndTxn": EndTxnResponse,
+    "TxnOffsetCommit": TxnOffsetCommitResponse,
 }
 CASES = [
     pytest.param(api, version, id=f"{api.name}-v{version}")
-    for api in (PRODUCE, METADATA, API_VERSIONS, INIT_PRODUCER_ID)
+    for api in SUPPORTED_APIS
     for version in range(api.versions.low, api.versions.high + 1)
 ]
 

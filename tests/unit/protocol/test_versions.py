@@ -3,6 +3,7 @@
 import pytest
 
 from kproducer.errors import ClusterAuthorizationError, ProtocolError, UnsupportedVersionError
+from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from kproducer.protocol.messages.api_versions import (
     API_VERSIONS,
     ApiVersion,
@@ -10,9 +11,11 @@ from kproducer.protocol.messages.api_versions import (
     FinalizedFeatureKey,
     SupportedFeatureKey,
 )
+from kproducer.protocol.messages.end_txn import END_TXN, END_TXN_TV1_CAP
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_TV1_CAP
 from kproducer.protocol.schema import Versions
 from kproducer.protocol.versions import SUPPORTED_APIS, BrokerVersions, Fallback, read_api_versions
 
@@ -117,6 +120,73 @@ def test_finalized_features_without_an_epoch_do_not_count() -> None:
     versions = answer(API_VERSIONS.response.encode(response, 3), 3)
     assert isinstance(versions, BrokerVersions)
     assert versions.finalized_features == {}
+
+
+# What brokers 4.x advertise, whatever transaction.version the cluster has agreed on.
+OFFERS_OF_4_0 = {
+    "Produce": (0, 12),
+    "EndTxn": (0, 5),
+    "TxnOffsetCommit": (0, 5),
+    "AddPartitionsToTxn": (0, 5),
+}
+
+
+def broker_at(transaction_version: int | None, offers: dict[str, tuple[int, int]]) -> BrokerVersions:
+    keys = {api.name: api.key for api in SUPPORTED_APIS}
+    finalized = (
+        ()
+        if transaction_version is None
+        else (FinalizedFeatureKey(name="transaction.version", max_version_level=transaction_version),)
+    )
+    response = ApiVersionsResponse(
+        api_keys=tuple(
+            ApiVersion(api_key=keys[name], min_version=low, max_version=high)
+            for name, (low, high) in offers.items()
+        ),
+        finalized_features_epoch=1,
+        finalized_features=finalized,
+    )
+    versions = answer(API_VERSIONS.response.encode(response, 4), 4)
+    assert isinstance(versions, BrokerVersions)
+    return versions
+
+
+@pytest.mark.parametrize(
+    ("transaction_version", "speaks_it"), [(None, False), (0, False), (1, False), (2, True), (3, True)]
+)
+def test_transaction_protocol_2_needs_the_agreement_of_the_cluster(
+    transaction_version: int | None, speaks_it: bool
+) -> None:
+    assert broker_at(transaction_version, OFFERS_OF_4_0).speaks_transactions_v2 is speaks_it
+
+
+@pytest.mark.parametrize(("name", "too_low"), [("Produce", 11), ("EndTxn", 4), ("TxnOffsetCommit", 4)])
+def test_transaction_protocol_2_needs_all_three_versions(name: str, too_low: int) -> None:
+    assert not broker_at(2, OFFERS_OF_4_0 | {name: (0, too_low)}).speaks_transactions_v2
+    others = {other: offer for other, offer in OFFERS_OF_4_0.items() if other != name}
+    assert not broker_at(2, others).speaks_transactions_v2
+
+
+def test_feature_that_is_supported_but_not_finalized_does_not_count() -> None:
+    response = ApiVersionsResponse(
+        api_keys=tuple(ApiVersion(api_key=api.key, max_version=api.versions.high) for api in SUPPORTED_APIS),
+        supported_features=(SupportedFeatureKey(name="transaction.version", max_version=2),),
+        finalized_features_epoch=1,
+    )
+    versions = answer(API_VERSIONS.response.encode(response, 4), 4)
+    assert isinstance(versions, BrokerVersions)
+    assert not versions.speaks_transactions_v2
+
+
+def test_caps_hold_a_broker_of_4_0_to_transaction_protocol_1() -> None:
+    versions = broker_at(1, OFFERS_OF_4_0)
+    assert (versions.pick(END_TXN), versions.pick(TXN_OFFSET_COMMIT)) == (5, 5)
+    assert versions.pick(END_TXN, cap=END_TXN_TV1_CAP) == 4
+    assert versions.pick(TXN_OFFSET_COMMIT, cap=TXN_OFFSET_COMMIT_TV1_CAP) == 4
+
+
+def test_add_partitions_stays_below_the_versions_between_brokers() -> None:
+    assert broker_at(1, OFFERS_OF_4_0).pick(ADD_PARTITIONS_TO_TXN) == 3
 
 
 @pytest.mark.parametrize(

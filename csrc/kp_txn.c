@@ -1,0 +1,82 @@
+#include "kp_txn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void tell_partition(kp_core *core, kp_partition *p, uint32_t gen) {
+    kp_msg *m = kp_msg_new(KP_EV_TXN_PARTITION);
+    if (m != NULL) { /* without memory for it, its records expire */
+        m->topic = p->topic;
+        m->partition = p->index;
+        m->txn_gen = gen;
+        kp_core_post(core, m);
+    }
+}
+
+kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p) {
+    const uint32_t gen = atomic_load(&core->txn_open);
+    if (gen == 0) {
+        return KP_ERR_STATE;
+    }
+    if (kp_unlikely(p->txn_told != gen)) {
+        p->txn_told = gen;
+        if (atomic_load(&core->txn_tells)) {
+            tell_partition(core, p, gen);
+        }
+    }
+    return KP_OK;
+}
+
+static void forget_failure_locked(kp_core *core) {
+    free(core->txn_failure.message);
+    core->txn_failure = (kp_failure){.node = -1};
+    core->txn_has_failed = false;
+}
+
+void kp_txn_open(kp_core *core, uint32_t gen, bool tells) {
+    kp_mutex_lock(&core->wait_lock);
+    forget_failure_locked(core);
+    atomic_store(&core->txn_tells, tells);
+    atomic_store(&core->txn_open, gen);
+    kp_mutex_unlock(&core->wait_lock);
+}
+
+void kp_txn_close(kp_core *core) {
+    kp_mutex_lock(&core->wait_lock);
+    forget_failure_locked(core);
+    atomic_store(&core->txn_open, 0);
+    kp_mutex_unlock(&core->wait_lock);
+    kp_core_settle_appends(core);
+}
+
+void kp_txn_fail(kp_core *core, const kp_failure *failure, kp_topic *topic, int32_t partition) {
+    kp_mutex_lock(&core->wait_lock);
+    const uint32_t gen = atomic_exchange(&core->txn_open, 0);
+    if (gen != 0) {
+        core->txn_has_failed = true;
+        core->txn_failure = *failure;
+        core->txn_failure.message = kp_strdup(failure->message, failure->message == NULL ? 0 : strlen(failure->message));
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    kp_msg *m = kp_msg_new(KP_EV_TXN_FAILED);
+    if (m == NULL) {
+        return; /* a sealed transaction tells by TXN_DRAINED, an open one by its refused appends */
+    }
+    m->topic = topic;
+    m->partition = partition;
+    m->code = failure->code;
+    m->persisted = (int32_t)failure->persisted;
+    m->attempts = failure->attempts;
+    m->node = failure->node;
+    m->message = kp_strdup(failure->message, failure->message == NULL ? 0 : strlen(failure->message));
+    kp_core_post(core, m);
+}
+
+bool kp_txn_failure(kp_core *core, kp_failure *out) {
+    kp_mutex_lock(&core->wait_lock);
+    const bool has_failed = core->txn_has_failed;
+    *out = core->txn_failure;
+    out->message = kp_strdup(out->message, out->message == NULL ? 0 : strlen(out->message));
+    kp_mutex_unlock(&core->wait_lock);
+    return has_failed;
+}

@@ -1,0 +1,31 @@
+/* Purpose: transactions as app threads and control see them: which one an append belongs to, and when it is refused.
+ *          The pump's side is in kp_pump.h.
+ * Thread:  any, as each function says.
+ * Locks:   wait_lock for the failure; the partition's in kp_txn_enter_locked.
+ * Frees:   nothing; the failure's message is the core's. */
+#ifndef KP_TXN_H
+#define KP_TXN_H
+
+#include "kp_core.h"
+
+static inline bool kp_is_transactional(const kp_core *core) { return core->config.transactional_id != NULL; }
+
+/* App: may a record be appended? KP_ERR_STATE: no transaction is open, or the open one can only be aborted. */
+static inline kp_status kp_txn_check(kp_core *core) {
+    return kp_is_transactional(core) && atomic_load(&core->txn_open) == 0 ? KP_ERR_STATE : KP_OK;
+}
+
+/* App, under the partition's lock: the same, and tells control of a partition that is new in the transaction. */
+kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p);
+
+/* Control: appends are taken from now on. `tells`: each partition is told by TXN_PARTITION (protocol 1). */
+void kp_txn_open(kp_core *core, uint32_t gen, bool tells);
+/* Control: appends are refused from now on; none is under way when it returns. */
+void kp_txn_close(kp_core *core);
+
+/* Any: a record failed or was refused, so the open transaction can only be aborted. Told to control once. */
+void kp_txn_fail(kp_core *core, const kp_failure *failure, kp_topic *topic, int32_t partition);
+/* Any: why appends are refused; the caller frees the message. false: no transaction is open. */
+bool kp_txn_failure(kp_core *core, kp_failure *out);
+
+#endif
