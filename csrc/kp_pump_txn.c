@@ -75,7 +75,7 @@ void kp_txn_doom(kp_pump *pump, const kp_partition *p, const kp_failure *failure
     }
     t->is_dropping = t->wants_drop = pump->has_more = true;
     set_cause(t, "another record of the transaction failed");
-    kp_txn_fail(pump->core, failure, p->topic, p->index);
+    kp_txn_fail(pump->core, t->gen, failure, p->topic, p->index);
 }
 
 static void drop_all(kp_pump *pump) {

@@ -49,26 +49,33 @@ void kp_txn_close(kp_core *core) {
     kp_core_settle_appends(core);
 }
 
-void kp_txn_fail(kp_core *core, const kp_failure *failure, kp_topic *topic, int32_t partition) {
+static char *copy_message(const kp_failure *f) {
+    return f->message == NULL ? NULL : kp_strdup(f->message, strlen(f->message));
+}
+
+void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition) {
     kp_mutex_lock(&core->wait_lock);
-    const uint32_t gen = atomic_exchange(&core->txn_open, 0);
+    const uint32_t open = atomic_exchange(&core->txn_open, 0);
+    gen = gen == 0 ? open : gen;
     if (gen != 0) {
+        forget_failure_locked(core);
         core->txn_has_failed = true;
         core->txn_failure = *failure;
-        core->txn_failure.message = kp_strdup(failure->message, failure->message == NULL ? 0 : strlen(failure->message));
+        core->txn_failure.message = copy_message(failure);
     }
     kp_mutex_unlock(&core->wait_lock);
-    kp_msg *m = kp_msg_new(KP_EV_TXN_FAILED);
+    kp_msg *m = gen == 0 ? NULL : kp_msg_new(KP_EV_TXN_FAILED);
     if (m == NULL) {
-        return; /* a sealed transaction tells by TXN_DRAINED, an open one by its refused appends */
+        return; /* without memory for it: TXN_DRAINED of a sealed one tells, and an open one refuses appends */
     }
+    m->txn_gen = gen;
     m->topic = topic;
     m->partition = partition;
     m->code = failure->code;
     m->persisted = (int32_t)failure->persisted;
     m->attempts = failure->attempts;
     m->node = failure->node;
-    m->message = kp_strdup(failure->message, failure->message == NULL ? 0 : strlen(failure->message));
+    m->message = copy_message(failure);
     kp_core_post(core, m);
 }
 
@@ -76,7 +83,7 @@ bool kp_txn_failure(kp_core *core, kp_failure *out) {
     kp_mutex_lock(&core->wait_lock);
     const bool has_failed = core->txn_has_failed;
     *out = core->txn_failure;
-    out->message = kp_strdup(out->message, out->message == NULL ? 0 : strlen(out->message));
+    out->message = copy_message(&core->txn_failure);
     kp_mutex_unlock(&core->wait_lock);
     return has_failed;
 }

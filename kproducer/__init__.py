@@ -7,6 +7,8 @@ from kproducer.config import ProducerConfig
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
+    CommitFailedError,
+    CommitOutcomeUnknownError,
     ConfigError,
     ForkError,
     IllegalStateError,
@@ -14,20 +16,35 @@ from kproducer.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerClosedError,
+    ProducerFencedError,
     RecordTooLargeError,
     RetriableError,
     SerializationError,
+    TransactionAbortableError,
+    TransactionAbortedError,
+    TransactionCommittedError,
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
 from kproducer.interfaces import Partitioner, Serializer
 from kproducer.producer import KafkaProducer
-from kproducer.types import Header, PartitionInfo, ProducerRecord, RecordMetadata, TopicPartition
+from kproducer.types import (
+    ConsumerGroupMetadata,
+    Header,
+    OffsetAndMetadata,
+    PartitionInfo,
+    ProducerRecord,
+    RecordMetadata,
+    TopicPartition,
+)
 
 __all__ = [
     "AuthorizationError",
     "BufferExhaustedError",
+    "CommitFailedError",
+    "CommitOutcomeUnknownError",
     "ConfigError",
+    "ConsumerGroupMetadata",
     "ForkError",
     "Header",
     "IllegalStateError",
@@ -35,10 +52,12 @@ __all__ = [
     "KafkaError",
     "KafkaProducer",
     "KafkaTimeoutError",
+    "OffsetAndMetadata",
     "PartitionInfo",
     "Partitioner",
     "ProducerClosedError",
     "ProducerConfig",
+    "ProducerFencedError",
     "ProducerRecord",
     "RecordFuture",
     "RecordMetadata",
@@ -48,6 +67,9 @@ __all__ = [
     "SerializationError",
     "Serializer",
     "TopicPartition",
+    "TransactionAbortableError",
+    "TransactionAbortedError",
+    "TransactionCommittedError",
     "UnobservedDeliveryError",
     "UnsupportedConfigError",
     "__version__",

@@ -193,6 +193,22 @@ class KafkaString:
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """Text that is not empty, or None."""
+
+    allowed: str = f"None or text of 1 to {_MAX_STRING_BYTES} bytes in UTF-8"
+
+    def parse(self, value: object) -> str | None:
+        """See ValueKind."""
+        if value is None:
+            return None
+        text = KafkaString().parse(value)
+        if not text:
+            raise _RefusedError("it is empty")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """A callable, or None for the built-in behaviour."""
 
@@ -367,6 +383,17 @@ class ProducerConfig:
         "security.protocol", Choice(("PLAINTEXT",), ("SSL", "SASL_PLAINTEXT", "SASL_SSL"), ignores_case=True),
         "PLAINTEXT",
         "How brokers are spoken to.",
+    )
+
+    transactional_id: str | None = _key(
+        "transactional.id", Name(), None,
+        "Name that makes the producer transactional: its transactions survive it, and a second producer of the "
+        "same name fences the first; None for no transactions.", kip=98,
+    )
+    transaction_timeout_ms: int = _key(
+        "transaction.timeout.ms", _POSITIVE_INT, 60_000,
+        "Time after which the coordinator aborts a transaction that is still open, and fences its producer.",
+        kip=98,
     )
 
     acks: int = _key(
@@ -548,8 +575,6 @@ NOT_BUILT: Final[Mapping[str, object]] = {
     "partitioner.adaptive.partitioning.enable": False,
     "partitioner.availability.timeout.ms": 0,
     "interceptor.classes": "",
-    "transactional.id": None,
-    "transaction.timeout.ms": 60_000,
     "transaction.two.phase.commit.enable": False,
     "security.providers": None,
     "enable.metrics.push": False,
@@ -714,12 +739,17 @@ def _as_property(value: object) -> str:
 
 def _apply_idempotence_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
     if not cfg.enable_idempotence:
+        if cfg.transactional_id is not None:
+            raise ConfigError(
+                "transactional.id does not go with enable.idempotence=false; leave one of them out"
+            )
         return cfg
     conflicts = [f"acks={cfg.acks}"] if cfg.acks != ACKS_ALL else []
     conflicts += ["retries=0"] if cfg.retries == 0 else []
-    if conflicts and "enable_idempotence" in given:
+    asked = "transactional.id" if cfg.transactional_id is not None else "enable.idempotence=true"
+    if conflicts and ("enable_idempotence" in given or cfg.transactional_id is not None):
         raise ConfigError(
-            f"enable.idempotence=true does not go with {' and '.join(conflicts)}: to lose and repeat "
+            f"{asked} does not go with {' and '.join(conflicts)}: to lose and repeat "
             "nothing, a batch must be acknowledged by all in-sync replicas, and sent again if its answer is "
             "lost; allowed is acks=all with retries above 0, or enable.idempotence=false"
         )

@@ -216,8 +216,28 @@ class RejectedWithBatchError(RetriableError):
 
 
 class TransactionAbortedError(ApiError):
-    """The transaction was aborted before this record was sent (KIP-654)."""
+    """The transaction was aborted before this record was acknowledged (KIP-654)."""
 
+    persisted = "no"
+
+
+class CommitOutcomeUnknownError(KafkaTimeoutError):
+    """The commit was asked for and not answered in time: it may have taken effect, now or later.
+
+    Call `commit_transaction()` again for the outcome, `abort_transaction()` to end it, or `close()`.
+    """
+
+
+class TransactionCommittedError(ApiError):
+    """The transaction that was to be aborted had been committed by then, after an outcome that was unknown."""
+
+    persisted = "yes"
+
+
+class CommitFailedError(ApiError):
+    """The consumer group has moved on, so the offsets of this member are not taken (KIP-447)."""
+
+    requires_abort = True
     persisted = "no"
 
 

@@ -6,15 +6,18 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from kproducer._core.accumulator import RecordAppender, check_topic
+from kproducer.client.transactions import Call
 from kproducer.config import ProducerConfig, parse_config
 from kproducer.engine.runtime import Runtime
-from kproducer.errors import KafkaError, KafkaTimeoutError, SerializationError
+from kproducer.errors import CommitOutcomeUnknownError, KafkaError, KafkaTimeoutError, SerializationError
 from kproducer.metrics import ProducerMetrics
+from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
     from kproducer.types import PartitionInfo
@@ -116,12 +119,122 @@ class KafkaProducer(RecordAppender):
         with self._close_lock:
             if runtime.is_closed:
                 return
+            runtime.abort_open_transaction(_seconds(wait_ms, self._config.max_block_ms))
             runtime.pump.close_appends()
             try:
                 runtime.pump.flush(wait_ms)
             finally:
                 runtime.close(_CLOSE_GRACE_S)
         runtime.pump.raise_unobserved()
+
+    # --- transactions ------------------------------------------------------------------------------------
+
+    def init_transactions(self, timeout: float | None = None) -> None:
+        """Get the producer id of `transactional.id`; fences earlier producers of it and aborts what they left open.
+
+        Once, before the first transaction (KIP-98). After a timeout call it again.
+
+        Args:
+            timeout: seconds, default None: `max.block.ms`. The same for all calls below.
+
+        Raises:
+            KafkaTimeoutError: the coordinator has not answered in time; it goes on in the background.
+            IllegalStateError: no `transactional.id`, or it was called before.
+            AuthorizationError, InvalidTxnTimeoutError: the coordinator refuses; may be called again.
+        """
+        self._transact(Call.INIT, timeout)
+
+    def begin_transaction(self) -> None:
+        """Begin a transaction: the records sent from now on belong to it.
+
+        Raises:
+            IllegalStateError: `init_transactions()` has not been called, or a transaction is open.
+            ProducerFencedError: another producer of the same `transactional.id` took over; only close() is left.
+        """
+        self._transact(Call.BEGIN, None)
+
+    def send_offsets_to_transaction(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata | int],
+        group_metadata: ConsumerGroupMetadata | str,
+        timeout: float | None = None,
+    ) -> None:
+        """Commit a consumer group's positions together with the transaction's records (KIP-447).
+
+        Args:
+            offsets: by (topic, partition), the next offset to read. Empty: nothing is done.
+            group_metadata: the group and its member as the consumer knows them; a group id alone is not fenced.
+
+        Raises:
+            CommitFailedError: the group has rebalanced; abort the transaction.
+            KafkaTimeoutError: not in time; abort the transaction or go on waiting by its end.
+            IllegalStateError, ValueError, TypeError: no transaction is open; an offset is negative.
+        """
+        positions = {_checked_place(place): _checked_position(place, offsets[place]) for place in offsets}
+        self._transact(Call.SEND_OFFSETS, timeout, positions, _checked_group(group_metadata))
+
+    def commit_transaction(self, timeout: float | None = None) -> None:
+        """Send what is left, wait for every acknowledgement, and commit: the records become visible together.
+
+        Raises:
+            TransactionAbortableError: a record failed; abort the transaction.
+            CommitOutcomeUnknownError: the coordinator was asked and has not answered in time. Call it again to
+                learn the outcome, or abort_transaction().
+            KafkaTimeoutError: not all records are acknowledged yet; call it again, or abort_transaction().
+            ProducerFencedError: another producer took over, or `transaction.timeout.ms` ran out.
+        """
+        self._transact(Call.COMMIT, timeout)
+
+    def abort_transaction(self, timeout: float | None = None) -> None:
+        """Drop what was not sent, and abort: no record of the transaction becomes visible to read_committed.
+
+        Raises:
+            TransactionCommittedError: after CommitOutcomeUnknownError only: the commit had taken effect.
+            KafkaTimeoutError: the coordinator has not answered in time; call it again.
+        """
+        self._transact(Call.ABORT, timeout)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        """`with producer.transaction():` begins one, commits it at the end, and aborts it on an exception.
+
+        A commit that fails is aborted as well and its error raised, but for CommitOutcomeUnknownError, after which
+        the caller decides. After a fatal error nothing is done, and that error is raised.
+        """
+        self.begin_transaction()
+        try:
+            yield self
+        except BaseException as error:
+            self._abort_because_of(error)
+            raise
+        try:
+            self.commit_transaction()
+        except CommitOutcomeUnknownError:
+            raise
+        except BaseException as error:
+            self._abort_because_of(error)
+            raise
+
+    def _abort_because_of(self, error: BaseException) -> None:
+        """Abort; a failure of that is only noted, unless it is fatal and so the better explanation."""
+        try:
+            self.abort_transaction()
+        except KafkaError as failure:
+            if failure.fatal and failure.code != getattr(error, "code", None):
+                raise failure from error
+            error.add_note(f"the transaction was not aborted: {failure}")
+
+    def _transact(
+        self,
+        call: Call,
+        timeout: float | None,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
+        group: ConsumerGroupMetadata | None = None,
+    ) -> None:
+        timeout_s = _seconds(_milliseconds(timeout), self._config.max_block_ms)
+        self._running().transact(call, timeout_s, offsets, group)
+
+    # --- questions ---------------------------------------------------------------------------------------
 
     def partitions_for(self, topic: str) -> list[PartitionInfo]:
         """Return the partitions of a topic, asking the cluster if need be (up to `max.block.ms`).
@@ -176,6 +289,44 @@ def _milliseconds(timeout: float | None) -> float | None:
     if not timeout >= 0:  # NaN too
         raise ValueError(f"timeout={timeout}: must be seconds >= 0, or None to wait as long as it takes")
     return min(timeout * 1000, 1e12)
+
+
+def _seconds(wait_ms: float | None, default_ms: float) -> float:
+    return (default_ms if wait_ms is None else wait_ms) / 1000
+
+
+def _checked_place(place: object) -> TopicPartition:
+    if not isinstance(place, tuple) or len(place) != 2:
+        raise TypeError(f"offsets are by (topic, partition), not by {type(place).__name__}")
+    topic, partition = place
+    name = check_topic(topic)
+    if isinstance(partition, bool) or not isinstance(partition, int):
+        raise TypeError(f"partition of {name} must be int, not {type(partition).__name__}")
+    if not 0 <= partition < 2**31:
+        raise ValueError(f"partition={partition} of {name}: must be from 0 to 2**31-1")
+    return TopicPartition(name, partition)
+
+
+def _checked_position(place: object, position: object) -> OffsetAndMetadata:
+    found = position if isinstance(position, OffsetAndMetadata) else OffsetAndMetadata(position)  # type: ignore[arg-type]  # checked below
+    if isinstance(found.offset, bool) or not isinstance(found.offset, int):
+        raise TypeError(f"offset of {place} must be int or OffsetAndMetadata, not {type(position).__name__}")
+    if not 0 <= found.offset < 2**63:
+        raise ValueError(f"offset={found.offset} of {place}: must be from 0 to 2**63-1")
+    return found
+
+
+def _checked_group(group: object) -> ConsumerGroupMetadata:
+    found = ConsumerGroupMetadata(group) if isinstance(group, str) else group
+    if not isinstance(found, ConsumerGroupMetadata):
+        raise TypeError(
+            f"group_metadata must be ConsumerGroupMetadata or a group id, not {type(group).__name__}"
+        )
+    if not found.group_id:
+        raise ValueError("group_metadata: group_id is empty")
+    if found.generation_id >= 0 and not found.member_id:
+        raise ValueError(f"group_metadata: generation {found.generation_id} without a member_id")
+    return found
 
 
 def _make_prepare(config: ProducerConfig, runtime: Runtime) -> Callable[..., _Prepared] | None:

@@ -100,6 +100,33 @@ class RecordMetadata(NamedTuple):
         return TopicPartition(self.topic, self.partition)
 
 
+class OffsetAndMetadata(NamedTuple):
+    """A position that a consumer group has reached, as Java's class of this name.
+
+    offset: the next record to read.
+    leader_epoch: of the last record read (KIP-320); -1 if not known (the default).
+    metadata: any text, kept with the offset (default empty).
+    """
+
+    offset: int
+    leader_epoch: int = NO_LEADER_EPOCH
+    metadata: str = ""
+
+
+class ConsumerGroupMetadata(NamedTuple):
+    """Who commits offsets: the group, and with a generation also the member, which may be fenced (KIP-447).
+
+    generation_id: of the group (default -1: no fencing of members).
+    member_id: given by the group's coordinator (default empty).
+    group_instance_id: of a static member (default None).
+    """
+
+    group_id: str
+    generation_id: int = -1
+    member_id: str = ""
+    group_instance_id: str | None = None
+
+
 class PartitionInfo(NamedTuple):
     """What the cluster said about one partition, as Java's PartitionInfo.
 

@@ -12,10 +12,13 @@ from kproducer.testing.versions import DEFAULT_VERSION
 
 
 def running_cluster(
-    brokers: int, version: str = DEFAULT_VERSION, properties: Mapping[str, PropertyValue] | None = None
+    brokers: int,
+    version: str = DEFAULT_VERSION,
+    properties: Mapping[str, PropertyValue] | None = None,
+    features: Mapping[str, int] | None = None,
 ) -> Iterator[KafkaCluster]:
     """Run a cluster, or skip when the extra for it is missing."""
-    cluster = KafkaCluster(brokers, version, properties)
+    cluster = KafkaCluster(brokers, version, properties, features=features)
     try:
         cluster.start()
     except MissingExtraError as error:

@@ -26,6 +26,7 @@ cdef class RecordAppender:
     cdef int64_t _max_block_ns
     cdef bint _is_ready
     cdef TopicHandle handle(self, topic)
+    cdef TopicHandle new_handle(self, topic)
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
@@ -38,6 +39,8 @@ cdef class RecordAppender:
                                kp_place *place, kp_record *record) except -1
     cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                             kp_record *record) except -1
+    cdef int wait_and_append(self, kp_status status, size_t needed, TopicHandle handle, kp_append_options *options,
+                             kp_place *place, kp_record *record) except -1
     cdef int wait_for_topic(self, TopicHandle handle, int32_t partition, int64_t deadline) except -1
     cdef int wait_for_memory(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                              kp_record *record, size_t needed, int64_t deadline) except -1

@@ -14,6 +14,7 @@ from kproducer._core.csrc cimport (
     KP_AGAIN,
     KP_ERR_CLOSED,
     KP_ERR_IO,
+    KP_ERR_STATE,
     KP_ERR_TOO_LARGE,
     KP_FULL,
     KP_NOW,
@@ -38,10 +39,11 @@ from kproducer._core.csrc cimport (
     kp_topic_table,
     kp_topic_wait,
     kp_topic_want,
+    kp_txn_check,
     kp_varint_put32,
 )
 from kproducer._core.pump cimport Pump
-from kproducer._core.status cimport check, raise_life, topic_failure
+from kproducer._core.status cimport check, raise_life, raise_no_transaction, topic_failure
 
 import inspect
 import re
@@ -49,6 +51,8 @@ import re
 from kproducer.errors import (
     BufferExhaustedError,
     InvalidTopicError,
+    IllegalStateError,
+    KafkaError,
     KafkaTimeoutError,
     RecordTooLargeError,
 )
@@ -184,11 +188,18 @@ cdef class RecordAppender:
             return self._last_handle
         cdef TopicHandle found = self._handles.get(topic) if type(topic) is str else None
         if found is None:
-            found = make_handle(self._pump, topic)
+            found = self.new_handle(topic)
             self._handles[found.name] = found
         self._last_handle = found
         self._last_name = found.name
         return found
+
+    cdef TopicHandle new_handle(self, topic):
+        try:
+            return make_handle(self._pump, topic)
+        except KafkaError as error:
+            self._pump.refuse_in_transaction(NULL, error)
+            raise
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None):
         """Append a record and return the RecordFuture of its outcome. See KafkaProducer."""
@@ -311,6 +322,8 @@ cdef class RecordAppender:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
+        if kp_txn_check(self._pump.core) != KP_OK:
+            raise_no_transaction(self._pump.core)
         cdef TopicHandle handle = self.handle(topic)
         if self._prepare is None:
             return self.append_prepared(handle, value, key, headers, partition, timestamp_ms, on_delivery, options,
@@ -383,11 +396,20 @@ cdef class RecordAppender:
     cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                             kp_record *record) except -1:
         cdef size_t needed = 0
-        cdef int64_t deadline
         cdef kp_status status = kp_append(handle.topic, record, options, place, &needed)
         if status == KP_OK:
             return 0
-        deadline = kp_clock_ns() + self._max_block_ns
+        try:
+            return self.wait_and_append(status, needed, handle, options, place, record)
+        except IllegalStateError:
+            raise
+        except KafkaError as error:  # a transaction without this record is not the one that was asked for
+            self._pump.refuse_in_transaction(handle.topic, error)
+            raise
+
+    cdef int wait_and_append(self, kp_status status, size_t needed, TopicHandle handle, kp_append_options *options,
+                             kp_place *place, kp_record *record) except -1:
+        cdef int64_t deadline = kp_clock_ns() + self._max_block_ns
         while status != KP_OK:
             if status == KP_AGAIN:
                 self.wait_for_topic(handle, max(0, options.partition), deadline)
@@ -397,6 +419,8 @@ cdef class RecordAppender:
                 status = KP_OK
             elif status == KP_ERR_CLOSED:
                 raise_life(self._pump.core)
+            elif status == KP_ERR_STATE:
+                raise_no_transaction(self._pump.core)
             elif status == KP_ERR_TOO_LARGE:
                 raise too_large(self._pump, handle, record)
             else:
@@ -464,6 +488,8 @@ cdef class RecordAppender:
             raise self._buffer_timeout(handle, needed)
         if status == KP_ERR_CLOSED:
             raise_life(self._pump.core)
+        if status == KP_ERR_STATE:
+            raise_no_transaction(self._pump.core)
         check(status)
         return 0
 

@@ -15,6 +15,7 @@ cdef extern from "kp_base.h" nogil:
         KP_ERR_TOO_LARGE
         KP_ERR_CODEC
         KP_ERR_CLOSED
+        KP_ERR_STATE
         KP_ERR_IO
 
 cdef extern from "kp_os.h" nogil:
@@ -86,6 +87,9 @@ cdef extern from "kp_queue.h" nogil:
         KP_EV_THROTTLED
         KP_EV_STOPPED
         KP_EV_PUMP_FATAL
+        KP_EV_TXN_PARTITION
+        KP_EV_TXN_FAILED
+        KP_EV_TXN_DRAINED
         KP_CMD_ADOPT
         KP_CMD_DROP
         KP_CMD_TOPIC
@@ -96,6 +100,10 @@ cdef extern from "kp_queue.h" nogil:
         KP_CMD_PRODUCER_ID
         KP_CMD_FAIL_ALL
         KP_CMD_STOP
+        KP_CMD_TXN_BEGIN
+        KP_CMD_TXN_ALLOW
+        KP_CMD_TXN_SEAL
+        KP_CMD_TXN_DROP
     ctypedef enum kp_action:
         KP_ACK
     ctypedef struct kp_leader:
@@ -107,6 +115,7 @@ cdef extern from "kp_queue.h" nogil:
         kp_topic *topic
         int32_t partition
         uint32_t hold_gen
+        uint32_t txn_gen
         int32_t node
         int32_t conn_gen
         int32_t code
@@ -150,6 +159,8 @@ cdef extern from "kp_result.h" nogil:
         KP_CODE_CLOSED
         KP_CODE_OUT_OF_MEMORY
         KP_CODE_INTERNAL
+        KP_CODE_TXN_ABORTED
+        KP_CODE_TXN_REFUSED
     ctypedef struct kp_listener:
         void *object
         int32_t index
@@ -211,6 +222,7 @@ cdef extern from "kp_stats.h" nogil:
 cdef extern from "kp_core.h" nogil:
     ctypedef struct kp_config:
         const char *client_id
+        const char *transactional_id
         int16_t acks
         bint idempotent
         bint ignore_keys
@@ -281,6 +293,14 @@ cdef extern from "kp_core.h" nogil:
     void kp_core_close_appends(kp_core *core)
     void kp_core_abandon(kp_core *core)
     kp_life kp_core_life(kp_core *core)
+
+cdef extern from "kp_txn.h" nogil:
+    bint kp_is_transactional(const kp_core *core)
+    kp_status kp_txn_check(kp_core *core)
+    void kp_txn_open(kp_core *core, uint32_t gen, bint tells)
+    void kp_txn_close(kp_core *core)
+    void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition)
+    bint kp_txn_failure(kp_core *core, kp_failure *out)
 
 cdef extern from "kp_accumulator.h" nogil:
     ctypedef struct kp_place:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from kproducer.errors import KafkaError
+
 
 class CloseCause(IntEnum):
     """Why the pump closed a produce connection."""
@@ -117,6 +119,34 @@ class Throttled(NamedTuple):
     throttle_ms: int
 
 
+class TxnPartition(NamedTuple):
+    """A record was appended to a partition that is new in the transaction (protocol 1 only)."""
+
+    txn_gen: int
+    topic: str
+    partition: int
+
+
+class TxnFailed(NamedTuple):
+    """A record of the open transaction failed or was refused: it can only be aborted. Told once."""
+
+    txn_gen: int
+    topic: str | None
+    partition: int
+    error: KafkaError
+
+
+class TxnDrained(NamedTuple):
+    """Nothing of a sealed or dropped transaction is on the network, or waits to be.
+
+    was_sent: a produce request of it left. is_broken: a sequence was given away and not acknowledged.
+    """
+
+    txn_gen: int
+    was_sent: bool
+    is_broken: bool
+
+
 class Stopped(NamedTuple):
     """The pump's thread is about to end; `leftovers` batches were failed."""
 
@@ -138,6 +168,9 @@ Event = (
     | MetadataStale
     | TopicWanted
     | Throttled
+    | TxnPartition
+    | TxnFailed
+    | TxnDrained
     | Stopped
     | PumpFatal
 )

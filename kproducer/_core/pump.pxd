@@ -15,5 +15,6 @@ cdef class Pump:
     cdef kp_topic *topic_named(self, str name) except NULL
     cdef int command(self, kp_msg *m) except -1
     cdef int first_listener(self) except -1
+    cdef int refuse_in_transaction(self, kp_topic *topic, error) except -1
     cdef int refuse_own_threads(self, str verb) except -1
     cdef int refuse_control_thread(self, str verb) except -1

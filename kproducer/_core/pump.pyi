@@ -29,6 +29,7 @@ class Pump:
         compression: str,
         compression_level: int,
         ignore_keys: bool,
+        transactional_id: str | None = None,
         max_response_bytes: int = ...,
     ) -> None: ...
     @property
@@ -74,6 +75,14 @@ class Pump:
     def resume(self, topic: str, partition: int, hold_gen: int, delay_ms: int, new_epoch: bool) -> None:
         """End the hold. `new_epoch` restarts the partition under the newest PRODUCER_ID once nothing is in flight."""
     def producer_id(self, producer_id: int, epoch: int) -> None: ...
+    def txn_begin(self, gen: int, is_v2: bool) -> None:
+        """Take appends for transaction `gen`; under protocol 1 each partition is told by TxnPartition."""
+    def txn_allow(self, gen: int, topic: str, partition: int) -> None:
+        """The coordinator has added the partition: its batches may leave (protocol 1)."""
+    def txn_seal(self, gen: int) -> None:
+        """Refuse appends, send what is left at once, and tell TxnDrained."""
+    def txn_drop(self, gen: int, message: str | None) -> None:
+        """Refuse appends, fail what is not in flight with TransactionAbortedError, and tell TxnDrained."""
     def fail_all(self, code: int, message: str, fatal: bool) -> None:
         """Settle everything with this error; when fatal, every later append raises it too."""
     def stop(self) -> None:

@@ -19,8 +19,13 @@ from kproducer._core.csrc cimport (
     KP_CMD_STOP,
     KP_CMD_TOPIC,
     KP_CMD_TOPIC_ERROR,
+    KP_CMD_TXN_ALLOW,
+    KP_CMD_TXN_BEGIN,
+    KP_CMD_TXN_DROP,
+    KP_CMD_TXN_SEAL,
     KP_CMD_VERDICT,
     KP_CODEC_LEVEL_DEFAULT,
+    KP_CODE_TXN_REFUSED,
     KP_COUNTER_COUNT,
     KP_EV_BATCH_REFUSED,
     KP_EV_CONN_CLOSED,
@@ -32,6 +37,9 @@ from kproducer._core.csrc cimport (
     KP_EV_STOPPED,
     KP_EV_THROTTLED,
     KP_EV_TOPIC_WANTED,
+    KP_EV_TXN_DRAINED,
+    KP_EV_TXN_FAILED,
+    KP_EV_TXN_PARTITION,
     KP_FORKED,
     KP_HIST_BUCKETS,
     KP_NEVER,
@@ -56,6 +64,7 @@ from kproducer._core.csrc cimport (
     kp_core_wait_delivered,
     kp_counter_get,
     kp_counter_name,
+    kp_failure,
     kp_flush_begin,
     kp_flush_end,
     kp_flush_wait,
@@ -80,10 +89,14 @@ from kproducer._core.csrc cimport (
     kp_strdup,
     kp_topic,
     kp_topic_take_used,
+    kp_is_transactional,
+    kp_txn_close,
+    kp_txn_fail,
+    kp_txn_open,
     kp_unobserved,
     kp_wake_clear,
 )
-from kproducer._core.status cimport check, failure_of, raise_life, text_or_none
+from kproducer._core.status cimport check, failure_of, make_error, raise_life, text_or_none
 
 from kproducer._core import events as ev
 from kproducer._core.codecs import resolve_codec
@@ -174,6 +187,13 @@ cdef object event_of(const kp_msg *m):
         return ev.TopicWanted(topic_name(m.topic), m.count)
     if kind == KP_EV_THROTTLED:
         return ev.Throttled(m.node, m.count)
+    if kind == KP_EV_TXN_PARTITION:
+        return ev.TxnPartition(m.txn_gen, topic_name(m.topic), m.partition)
+    if kind == KP_EV_TXN_FAILED:
+        return ev.TxnFailed(m.txn_gen, None if m.topic is NULL else topic_name(m.topic), m.partition,
+                            make_error(m.code, text_or_none(m.message), {}))
+    if kind == KP_EV_TXN_DRAINED:
+        return ev.TxnDrained(m.txn_gen, bool(m.flag_a), bool(m.flag_b))
     if kind == KP_EV_STOPPED:
         return ev.Stopped(m.count)
     if kind == KP_EV_PUMP_FATAL:
@@ -204,10 +224,12 @@ cdef class Pump:
     def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
                  linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
                  connections_max_idle_ms, str compression, compression_level, bint ignore_keys,
-                 max_response_bytes=16 * 1024 * 1024):
+                 transactional_id=None, max_response_bytes=16 * 1024 * 1024):
         cdef kp_config config
         name = client_id.encode()
         config.client_id = name
+        own_id = None if transactional_id is None else transactional_id.encode()
+        config.transactional_id = NULL if own_id is None else <const char *>own_id
         config.acks = acks
         config.idempotent = idempotent
         config.ignore_keys = ignore_keys
@@ -520,6 +542,54 @@ cdef class Pump:
         m.producer_id = producer_id
         m.producer_epoch = <int16_t>epoch
         self.command(m)
+
+    # --- transactions ---
+
+    def txn_begin(self, uint32_t gen, bint is_v2):
+        cdef kp_msg *m = new_command(KP_CMD_TXN_BEGIN)
+        m.txn_gen = gen
+        m.flag_a = is_v2
+        self.command(m)
+        with nogil:
+            kp_txn_open(self.core, gen, not is_v2)
+
+    def txn_allow(self, uint32_t gen, str topic, int partition):
+        cdef kp_topic *t = self.topic_named(topic)
+        cdef kp_msg *m = new_command(KP_CMD_TXN_ALLOW)
+        m.txn_gen = gen
+        m.topic = t
+        m.partition = partition
+        self.command(m)
+
+    def txn_seal(self, uint32_t gen):
+        with nogil:
+            kp_txn_close(self.core)
+        cdef kp_msg *m = new_command(KP_CMD_TXN_SEAL)
+        m.txn_gen = gen
+        self.command(m)
+
+    def txn_drop(self, uint32_t gen, message):
+        with nogil:
+            kp_txn_close(self.core)
+        cdef kp_msg *m = new_command(KP_CMD_TXN_DROP)
+        m.txn_gen = gen
+        m.message = copied(message)
+        self.command(m)
+
+    cdef int refuse_in_transaction(self, kp_topic *topic, error) except -1:
+        cdef kp_failure failure
+        if not kp_is_transactional(self.core):
+            return 0
+        text = str(error).encode("utf-8", "replace")
+        failure.code = KP_CODE_TXN_REFUSED if error.code is None else error.code
+        failure.persisted = 0
+        failure.attempts = 0
+        failure.node = -1
+        failure.elapsed_ns = 0
+        failure.message = <char *>text
+        with nogil:
+            kp_txn_fail(self.core, 0, &failure, topic, -1)
+        return 0
 
     def fail_all(self, int code, message, bint fatal):
         cdef kp_msg *m = new_command(KP_CMD_FAIL_ALL)

@@ -7,6 +7,8 @@ from kproducer._core.csrc cimport (
     KP_CODE_EXPIRED,
     KP_CODE_INTERNAL,
     KP_CODE_OUT_OF_MEMORY,
+    KP_CODE_TXN_ABORTED,
+    KP_CODE_TXN_REFUSED,
     KP_ERR_NOMEM,
     KP_FATAL,
     KP_FORKED,
@@ -14,19 +16,24 @@ from kproducer._core.csrc cimport (
     int32_t,
     kp_core,
     kp_core_life,
+    kp_failure,
     kp_record_error,
     kp_result,
     kp_result_record_error,
     kp_status,
     kp_topic,
     kp_topic_error,
+    kp_txn_failure,
 )
 
 from kproducer.errors import (
     ForkError,
+    IllegalStateError,
     KafkaError,
     KafkaTimeoutError,
     ProducerClosedError,
+    TransactionAbortableError,
+    TransactionAbortedError,
     error_for,
 )
 
@@ -37,6 +44,8 @@ cdef dict CLIENT_ERRORS = {
     KP_CODE_CLOSED: (ProducerClosedError, "the producer was closed before the record was acknowledged"),
     KP_CODE_OUT_OF_MEMORY: (KafkaError, "no memory to compress or split the batch"),
     KP_CODE_INTERNAL: (KafkaError, "internal error of the producer"),
+    KP_CODE_TXN_ABORTED: (TransactionAbortedError, "the transaction was aborted before the record was acknowledged"),
+    KP_CODE_TXN_REFUSED: (TransactionAbortableError, "a record of the transaction was refused"),
 }
 
 
@@ -95,6 +104,18 @@ cdef int raise_life(kp_core *core) except -1:
     if life == KP_FATAL:
         raise fatal_of(core)
     raise ProducerClosedError("the producer is closed")
+
+
+cdef int raise_no_transaction(kp_core *core) except -1:
+    """Raise why a transactional producer takes no record now."""
+    cdef kp_failure failure
+    cdef bint has_failed = kp_txn_failure(core, &failure)
+    message = text_or_none(failure.message)
+    free(failure.message)
+    if not has_failed:
+        raise IllegalStateError("no transaction is open: call begin_transaction() first")
+    cause = make_error(failure.code, message, {})
+    raise TransactionAbortableError(f"the transaction can only be aborted: {cause}", persisted="no") from cause
 
 
 cdef object topic_failure(kp_topic *topic, str name):

@@ -6,7 +6,7 @@ Pure: from the facts of a BATCH_REFUSED event to a Verdict, which engine.sender 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -23,16 +23,22 @@ _PERSISTED: Final = {"no": PERSISTED_NO, "maybe": PERSISTED_MAYBE, "yes": PERSIS
 # A checksum that is wrong three times over was not wrong on the wire: old brokers answer CORRUPT_MESSAGE for a
 # record without a key on a compacted topic, and the same bytes will never please them.
 CORRUPT_RETRIES: Final = 3
+# First delay after CONCURRENT_TRANSACTIONS, as Java's for AddPartitionsToTxn.
+CONCURRENT_DELAY_MS: Final = 20.0
 
 RecordError = tuple[int, int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """retries: how often a batch is sent again; backoff: delays between the attempts."""
+    """retries: how often a batch is sent again; backoff: delays between the attempts.
+
+    is_transactional: a record that fails dooms its transaction, whose end decides about the epoch.
+    """
 
     retries: int
     backoff: ExponentialBackoff
+    is_transactional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,7 @@ class _Case:
         return PERSISTED_MAYBE if self.refused.maybe else _PERSISTED[self.info.persisted]
 
     def change(self, wanted: IdentityChange) -> IdentityChange:
-        return wanted if self.is_sequenced else IdentityChange.KEEP
+        return wanted if self.is_sequenced and not self.policy.is_transactional else IdentityChange.KEEP
 
 
 def verdict(
@@ -119,6 +125,13 @@ def _retry(case: _Case) -> Verdict:
 def _retry_corrupt(case: _Case) -> Verdict:
     limit = min(case.policy.retries, CORRUPT_RETRIES)
     return _fail(case) if case.refused.attempts > limit else _send_again(case)
+
+
+def _concurrent(case: _Case) -> Verdict:
+    # The coordinator is busy with the transaction before, for milliseconds (KIP-890).
+    decided = _retry(case)
+    is_first = decided.action is Action.RETRY and case.refused.attempts <= 1
+    return replace(decided, delay_ms=CONCURRENT_DELAY_MS) if is_first else decided
 
 
 def _send_again(case: _Case, identity: IdentityChange = IdentityChange.KEEP) -> Verdict:
@@ -222,7 +235,8 @@ def _unknown_producer_id(case: _Case) -> Verdict:
 
 def _restart(case: _Case, identity: IdentityChange) -> Verdict:
     """Send the batch under a new identity, unless that could write it twice (3.2)."""
-    if not case.is_sequenced or case.refused.maybe or case.refused.attempts > case.policy.retries:
+    may_restart = case.is_sequenced and not case.refused.maybe and not case.policy.is_transactional
+    if not may_restart or case.refused.attempts > case.policy.retries:
         return _fail_batch(case, identity)
     return _send_again(case, identity)
 
@@ -237,6 +251,7 @@ _SPECIAL: Final[Mapping[int, Callable[[_Case], Verdict]]] = MappingProxyType(
         45: _out_of_order,
         46: _acknowledge,
         47: _invalid_epoch,
+        51: _concurrent,
         59: _unknown_producer_id,
     }
 )

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from kproducer.client.transactions import Call, Ticket
 from kproducer.errors import ForkError, ProducerClosedError
-from kproducer.types import PartitionInfo
+from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, PartitionInfo, TopicPartition
 
 T = TypeVar("T")
 
@@ -28,19 +30,18 @@ class Reply(Generic[T]):
 
     def __init__(self) -> None:
         self._done = threading.Event()
+        self._lock = threading.Lock()  # between the last moment of a wait and the handing over
         self._value: T | None = None
         self._error: BaseException | None = None
         self.is_abandoned = False
 
-    def set_result(self, value: T) -> None:
-        """Hand over the value and wake the waiter."""
-        self._value = value
-        self._done.set()
+    def set_result(self, value: T) -> bool:
+        """Hand over the value and wake the waiter; False if it waits no more."""
+        return self._settle(value, None)
 
-    def set_error(self, error: BaseException) -> None:
-        """Hand over an error and wake the waiter."""
-        self._error = error
-        self._done.set()
+    def set_error(self, error: BaseException) -> bool:
+        """Hand over an error and wake the waiter; False if it waits no more."""
+        return self._settle(None, error)
 
     def wait(self, timeout_s: float) -> T:
         """Return the value, or raise the error.
@@ -51,13 +52,28 @@ class Reply(Generic[T]):
         deadline = time.monotonic() + timeout_s
         try:
             while not self._done.wait(min(_SLICE_S, max(0.0, deadline - time.monotonic()))):
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline and not self._is_answered():
                     raise TimeoutError
-        finally:
-            self.is_abandoned = True
+        except BaseException:
+            self._is_answered()
+            raise
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # set together with _done, and T may include None
+
+    def _settle(self, value: T | None, error: BaseException | None) -> bool:
+        with self._lock:
+            if self.is_abandoned:
+                return False
+            self._value, self._error = value, error
+            self._done.set()
+            return True
+
+    def _is_answered(self) -> bool:
+        """Whether the answer came at the last moment; if not, none is taken any more."""
+        with self._lock:
+            self.is_abandoned = self.is_abandoned or not self._done.is_set()
+            return not self.is_abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +84,30 @@ class PartitionsFor:
     reply: Reply[tuple[PartitionInfo, ...]] = field(default_factory=Reply)
 
 
+@dataclass(slots=True, eq=False)
+class Transact:
+    """A call of the transaction API; the control thread sets the ticket."""
+
+    call: Call
+    offsets: Mapping[TopicPartition, OffsetAndMetadata] = field(default_factory=dict)
+    group: ConsumerGroupMetadata | None = None
+    reply: Reply[None] = field(default_factory=Reply)
+    ticket: Ticket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The caller waits no more."""
+
+    command: Transact
+
+
 @dataclass(frozen=True, slots=True)
 class Close:
     """Ends the control thread; the pump has been stopped already."""
 
 
-Command: TypeAlias = PartitionsFor | Close
+Command: TypeAlias = PartitionsFor | Transact | GiveUp | Close
 
 
 class Mailbox:
@@ -124,7 +158,7 @@ class Mailbox:
         """Take no more commands and fail those that wait with `error`."""
         self._is_closed = True
         for command in self.take():
-            if isinstance(command, PartitionsFor):
+            if isinstance(command, PartitionsFor | Transact):
                 command.reply.set_error(error)
         self.abandon()
 

@@ -17,6 +17,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -25,17 +26,21 @@ from kproducer._core.pump import Pump
 from kproducer._version import __version__
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
+from kproducer.client.coordinator import CoordinatorFinder
 from kproducer.client.delivery import DeliveryPolicy
 from kproducer.client.idempotence import ProducerIdentity
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.client.nodes import NodeDirectory
+from kproducer.client.transactions import Call, TransactionManager
 from kproducer.config import ProducerConfig
 from kproducer.engine.delivery import DeliveryThread
 from kproducer.engine.link import Wiring
 from kproducer.engine.lookup import NameLookup
-from kproducer.engine.mailbox import Close, Mailbox, PartitionsFor
+from kproducer.engine.mailbox import Close, GiveUp, Mailbox, PartitionsFor, Transact
 from kproducer.engine.sender import Sender
+from kproducer.engine.transactor import Transactor
 from kproducer.errors import (
+    CommitOutcomeUnknownError,
     ForkError,
     IllegalStateError,
     KafkaError,
@@ -46,7 +51,8 @@ from kproducer.errors import (
 )
 from kproducer.net.poller import SelectorPoller
 from kproducer.net.transport import PlainTransport, SocketOptions
-from kproducer.types import PartitionInfo
+from kproducer.protocol.messages.find_coordinator import CoordinatorType
+from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, PartitionInfo, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +87,9 @@ class Runtime:
         self._client_id = client_id
         self._mailbox = Mailbox()
         self._poller = SelectorPoller()
-        self._cluster, self._sender = _make_sender(config, client_id, self.pump, self._mailbox, self._poller)
+        self._cluster, self._sender, self._transactions = _make_sender(
+            config, client_id, self.pump, self._mailbox, self._poller
+        )
         self._control = threading.Thread(
             target=self._run_control, name=f"kproducer-control-{client_id}", daemon=True
         )
@@ -142,6 +150,7 @@ class Runtime:
     def _flush_and_close(self, flush_ms: float | None) -> int:
         """Close when nobody is left to call close(); return how many records were given up."""
         try:
+            self.abort_open_transaction(EXIT_STOP_S)
             self.pump.close_appends()
             self.pump.flush(flush_ms)
             failed_before = self.pump.counters()["records_failed"]
@@ -171,6 +180,77 @@ class Runtime:
         is_ended &= self._delivery.join(max(0.1, deadline - time.monotonic()))
         if not is_ended:
             logger.warning("producer %s: not all threads ended in time", self._client_id)
+
+    # --- transactions ------------------------------------------------------------------------------------
+
+    def transact(
+        self,
+        call: Call,
+        timeout_s: float,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
+        group: ConsumerGroupMetadata | None = None,
+    ) -> None:
+        """Have the control thread do a call of the transaction API, and wait for its outcome.
+
+        Raises:
+            KafkaTimeoutError: it is not done in time; CommitOutcomeUnknownError if EndTxn may have been sent.
+            KafkaError: as the call says.
+        """
+        self.raise_if_fatal()
+        self.refuse_own_thread(call.value)
+        if self._transactions is None:
+            raise IllegalStateError(f"{call.value}() needs the configuration key transactional.id")
+        deadline = time.monotonic() + timeout_s
+        command = Transact(call, offsets or {}, group)
+        self._mailbox.post(command)
+        try:
+            command.reply.wait(timeout_s)
+        except TimeoutError:
+            self._mailbox.post(GiveUp(command))
+            raise self._transaction_timeout(command, timeout_s) from None
+        except KafkaError as error:
+            raise copy.copy(error) from error.__cause__
+        except BaseException:  # a signal's
+            self._mailbox.post(GiveUp(command))
+            raise
+        if call in (Call.COMMIT, Call.ABORT):
+            self.pump.flush(max(0.0, deadline - time.monotonic()) * 1000)  # callbacks have run
+        if call is Call.ABORT:
+            self._forget_unobserved()
+
+    def abort_open_transaction(self, timeout_s: float) -> None:
+        """Abort what is open, before the producer is closed; a failure is logged."""
+        if self._transactions is None or self._fatal is not None or self._sender.fatal is not None:
+            return
+        if not self._transactions.has_open_transaction:
+            return
+        try:
+            self.transact(Call.ABORT, timeout_s)
+        except KafkaError as error:
+            logger.warning("producer %s: the open transaction was not aborted: %s", self._client_id, error)
+
+    def _transaction_timeout(self, command: Transact, timeout_s: float) -> KafkaTimeoutError:
+        reason = self.last_connection_error()
+        detail = f"; last connection error: {reason}" if reason else ""
+        again = f"{command.call.value}() again"
+        if command.call is Call.COMMIT and command.ticket is not None and command.ticket.may_have_ended:
+            return CommitOutcomeUnknownError(
+                f"the commit may have taken effect: call {again}, or abort_transaction(){detail}",
+                elapsed_ms=timeout_s * 1000,
+                persisted="maybe",
+            )
+        return KafkaTimeoutError(
+            f"{command.call.value}() goes on: call {again} for its outcome{detail}",
+            elapsed_ms=timeout_s * 1000,
+            persisted="no",
+        )
+
+    def _forget_unobserved(self) -> None:
+        """Who aborts knows that the records are gone."""
+        try:
+            self.pump.raise_unobserved()
+        except UnobservedDeliveryError as error:
+            logger.debug("producer %s aborted a transaction: %s", self._client_id, error)
 
     # --- questions ---------------------------------------------------------------------------------------
 
@@ -305,12 +385,13 @@ def make_pump(config: ProducerConfig, client_id: str) -> Pump:
         compression=config.compression_type,
         compression_level=levels.get(config.compression_type, 0),
         ignore_keys=config.partitioner_ignore_keys,
+        transactional_id=config.transactional_id,
     )
 
 
 def _make_sender(
     config: ProducerConfig, client_id: str, pump: Pump, mailbox: Mailbox, poller: SelectorPoller
-) -> tuple[ClusterView, Sender]:
+) -> tuple[ClusterView, Sender, TransactionManager | None]:
     jitter = random.random
     retry = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
     can_rebootstrap = config.metadata_recovery_strategy == "rebootstrap"
@@ -328,20 +409,41 @@ def _make_sender(
     options = SocketOptions(config.send_buffer_bytes, config.receive_buffer_bytes)
     wiring = Wiring(NameLookup(mailbox.wake), partial(PlainTransport, options=options), poller, settings)
     idle_ms = config.connections_max_idle_ms
+    transactor = _make_transactor(config, pump, wiring, nodes, retry)
+    is_transactional = transactor is not None
     sender = Sender(
         pump,
         mailbox,
         wiring,
         cluster=cluster,
         nodes=nodes,
-        identity=ProducerIdentity(is_enabled=config.enable_idempotence, backoff=retry, jitter=jitter),
-        policy=DeliveryPolicy(config.retries, retry),
+        identity=ProducerIdentity(
+            is_enabled=config.enable_idempotence and not is_transactional, backoff=retry, jitter=jitter
+        ),
+        policy=DeliveryPolicy(config.retries, retry, is_transactional),
         clock=clock_ms,
         jitter=jitter,
         idle_ms=math.inf if idle_ms < 0 else idle_ms,
         topics_in_use=pump.topics_used,
+        transactor=transactor,
     )
-    return cluster, sender
+    return cluster, sender, None if transactor is None else transactor.manager
+
+
+def _make_transactor(
+    config: ProducerConfig, pump: Pump, wiring: Wiring, nodes: NodeDirectory, retry: ExponentialBackoff
+) -> Transactor | None:
+    own_id = config.transactional_id
+    if own_id is None:
+        return None
+    manager = TransactionManager(own_id, config.transaction_timeout_ms, backoff=retry, jitter=random.random)
+
+    def make_finder(group: str | None) -> CoordinatorFinder:
+        if group is None:
+            return CoordinatorFinder(own_id, CoordinatorType.TRANSACTION, backoff=retry, jitter=random.random)
+        return CoordinatorFinder(group, CoordinatorType.GROUP, backoff=retry, jitter=random.random)
+
+    return Transactor(manager, pump, wiring, nodes, make_finder)
 
 
 def _metadata_policy(

@@ -25,6 +25,9 @@ from kproducer._core.events import (
     Stopped,
     Throttled,
     TopicWanted,
+    TxnDrained,
+    TxnFailed,
+    TxnPartition,
 )
 from kproducer.client.connection import Answer
 from kproducer.client.delivery import DeliveryPolicy, Verdict, verdict
@@ -33,18 +36,26 @@ from kproducer.client.metadata import ClusterView, TopicSnapshot
 from kproducer.client.nodes import NodeDirectory
 from kproducer.config import HostPort
 from kproducer.engine.link import Link, Wiring
-from kproducer.engine.mailbox import Close, Mailbox, PartitionsFor
+from kproducer.engine.mailbox import Close, Command, GiveUp, Mailbox, PartitionsFor, Transact
+from kproducer.engine.transactor import Transactor
 from kproducer.errors import KafkaError, UnsupportedVersionError, error_for
 from kproducer.net.poller import Ready
+from kproducer.protocol.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
+from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
+from kproducer.protocol.messages.end_txn import END_TXN
+from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 
 logger = logging.getLogger(__name__)
 
 # Causes after which the broker is given time before it is dialled again.
 _UNHEALTHY = frozenset({CloseCause.PEER, CloseCause.TIMEOUT, CloseCause.PROTOCOL})
 _PRODUCE_BY_ID = 13
+# From version 12 on a transactional produce request adds its partitions to the transaction itself (KIP-890).
+_LAST_PRODUCE_OF_TV1 = 11
 
 
 class PumpPort(Protocol):
@@ -86,6 +97,7 @@ class Sender:
         jitter: source of random numbers in [0, 1).
         idle_ms: connections.max.idle.ms of the control connection, infinity for never.
         topics_in_use: names of topics that got records since the last call (KIP-526); default: all of them.
+        transactor: the transaction half, None without transactional.id (default).
     """
 
     def __init__(
@@ -102,6 +114,7 @@ class Sender:
         jitter: Callable[[], float],
         idle_ms: float = math.inf,
         topics_in_use: Callable[[], Collection[str]] | None = None,
+        transactor: Transactor | None = None,
     ) -> None:
         self.is_stopped = False
         self.fatal: KafkaError | None = None
@@ -117,6 +130,7 @@ class Sender:
         self._jitter = jitter
         self._idle_ms = idle_ms
         self._topics_in_use = topics_in_use or (lambda: cluster.active_topics)
+        self._transactor = transactor
         self._control: Link | None = None
         self._dialing: dict[int, Link] = {}
         self._wanted: set[int] = set()
@@ -139,15 +153,30 @@ class Sender:
             METADATA.key: self._on_metadata,
             INIT_PRODUCER_ID.key: self._on_producer_id,
         }
+        if transactor is not None:
+            self._attach(transactor)
         wiring.poller.watch(pump.event_fileno(), pump, write=False)
         wiring.poller.watch(mailbox.fileno(), mailbox, write=False)
+
+    def _attach(self, transactor: Transactor) -> None:
+        transactor.attach(self)
+        self._on_event |= {
+            TxnPartition: transactor.on_partition,
+            TxnFailed: transactor.on_failed,
+            TxnDrained: transactor.on_drained,
+        }
+        apis = (INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, TXN_OFFSET_COMMIT, END_TXN)
+        self._on_answer |= {api.key: transactor.on_answer for api in apis}
+        self._on_answer[FIND_COORDINATOR.key] = transactor.on_found
 
     # --- the loop ----------------------------------------------------------------------------------------
 
     def run_once(self, now: float) -> None:
         """Do what is due, wait for the next thing, take in what arrived."""
-        self._take_mail(now)
+        # A failure that a caller may have seen was told before its command was posted, so it is taken in first.
+        commands = self._mailbox.take()
         self._take_events(now)
+        self._take_mail(commands, now)
         self._take_resolutions(now)
         self._check_deadlines(now)
         self._do_due_work(now)
@@ -158,6 +187,8 @@ class Sender:
         for item in ready:
             if isinstance(item.owner, Link):
                 self._feed(item.owner, item, now)
+        if self._transactor is not None:
+            self._transactor.settle()
 
     def close(self, error: KafkaError) -> None:
         """Close all control connections and fail the callers that wait, with `error`."""
@@ -165,6 +196,8 @@ class Sender:
         for link in self._dialing.values():
             link.close()
         self._dialing.clear()
+        if self._transactor is not None:
+            self._transactor.close()
         self._fail_callers(error)
 
     def abandon(self) -> None:
@@ -174,14 +207,22 @@ class Sender:
         for link in self._links():
             link.close()
 
-    def _take_mail(self, now: float) -> None:
-        for command in self._mailbox.take():
+    def _take_mail(self, commands: Sequence[Command], now: float) -> None:
+        for command in commands:
             match command:
+                case Transact():
+                    assert self._transactor is not None
+                    self._transactor.take(command)
+                case GiveUp():
+                    assert self._transactor is not None
+                    self._transactor.give_up(command)
                 case PartitionsFor():
                     self._asking_partitions.append(command)
                     self._cluster.want(command.topic, 1, now)
                 case Close():
                     self.is_stopped = True
+        if self._transactor is not None:
+            self._transactor.settle()
         if self.fatal is not None:
             self._fail_callers(self.fatal)
         self._answer_partitions()
@@ -208,6 +249,8 @@ class Sender:
     def _do_due_work(self, now: float) -> None:
         if self.fatal is not None:
             return
+        if self._transactor is not None:
+            self._transactor.work(now)
         self._ask_control(now)
         for node_id in self._dialable():
             if self._nodes.usable_at(node_id) <= now:
@@ -229,18 +272,23 @@ class Sender:
         if self.fatal is None:
             deadlines.append(self._control_deadline())
             deadlines += [self._nodes.usable_at(node_id) for node_id in self._dialable()]
+            if self._transactor is not None:
+                deadlines.append(self._transactor.deadline())
         return min(deadlines, default=math.inf)
 
     def _links(self) -> list[Link]:
         links = list(self._dialing.values())
         if self._control is not None:
             links.append(self._control)
+        if self._transactor is not None:
+            links += self._transactor.links()
         return links
 
     # --- the control connection --------------------------------------------------------------------------
 
     def _control_due_at(self) -> float:
-        return min(self._cluster.due_at, self._identity.due_at)
+        due_at = min(self._cluster.due_at, self._identity.due_at)
+        return due_at if self._transactor is None else min(due_at, self._transactor.find_due_at)
 
     def _control_deadline(self) -> float:
         """Return when `_ask_control` has something to do."""
@@ -253,7 +301,8 @@ class Sender:
         return min(max(due_at, link.throttled_until), self._idle_at(link))
 
     def _idle_at(self, link: Link) -> float:
-        is_busy = not link.is_ready or link.is_awaiting(METADATA) or link.is_awaiting(INIT_PRODUCER_ID)
+        asked = (METADATA, INIT_PRODUCER_ID, FIND_COORDINATOR)
+        is_busy = not link.is_ready or any(link.is_awaiting(api) for api in asked)
         return math.inf if is_busy else link.last_used + self._idle_ms
 
     def _ask_control(self, now: float) -> None:
@@ -279,6 +328,8 @@ class Sender:
                 link.send(METADATA, self._cluster.begin_request(now), now)
             if self._identity.due_at <= now:
                 self._ask_producer_id(link, now)
+            if self._transactor is not None:
+                self._transactor.find(link, now)
         except KafkaError as error:
             self._lose(link, error, now)
 
@@ -313,6 +364,10 @@ class Sender:
         if link.versions.is_below_floor:
             logger.warning("%s is older than Kafka 2.1, the oldest that is supported", link.node)
         self._nodes.succeeded(link.node.key)
+        if self._transactor is not None:
+            self._transactor.note_versions(link.versions)
+            if self._transactor.owns(link):
+                return
         if link is not self._control:
             self._hand_over(link)
 
@@ -327,7 +382,11 @@ class Sender:
             self._control = None
             self._cluster.failed(now)
             self._identity.failed(now)
+            if self._transactor is not None:
+                self._transactor.control_lost(now)
             self._rebootstrap_if_due(now)
+        elif self._transactor is not None and self._transactor.owns(link):
+            self._transactor.lost(link, now)
         elif isinstance(link.node.key, int) and self._dialing.get(link.node.key) is link:
             del self._dialing[link.node.key]
             self._cluster.refresh(now)
@@ -352,7 +411,10 @@ class Sender:
     def _hand_over(self, link: Link) -> None:
         node_id = link.node.key
         assert isinstance(node_id, int)
-        version = link.versions.pick_produce(has_topic_ids=self._cluster.has_all_topic_ids)
+        is_capped = self._transactor is not None and not self._transactor.manager.speaks_v2
+        version = link.versions.pick_produce(
+            has_topic_ids=self._cluster.has_all_topic_ids, cap=_LAST_PRODUCE_OF_TV1 if is_capped else None
+        )
         descriptor = link.detach()
         del self._dialing[node_id]
         self._wanted.discard(node_id)
@@ -367,6 +429,20 @@ class Sender:
         if adopted is not None:
             self._pump.drop(node_id, adopted[0], True)
 
+    def prepare_produce(self, is_v2: bool) -> None:
+        """Let go of produce connections whose version belongs to the other transaction protocol."""
+        for node_id, (_, version) in self._adopted.items():
+            if (version > _LAST_PRODUCE_OF_TV1) is not is_v2:
+                self._drop(node_id)
+
+    def lose(self, link: Link, error: KafkaError, now: float) -> None:
+        """Close a coordinator's link that failed."""
+        self._lose(link, error, now)
+
+    def die(self, error: KafkaError) -> None:
+        """End the producer's work: the transactions cannot go on."""
+        self._fail_fatally(error)
+
     def _rebootstrap_if_due(self, now: float) -> None:
         if now >= self._cluster.trigger_at:
             self._rebootstrap(now)
@@ -376,6 +452,8 @@ class Sender:
         self._close_control()
         self._cluster.failed(now)
         self._identity.failed(now)
+        if self._transactor is not None:
+            self._transactor.control_lost(now)
         self._nodes.rebootstrap()
         self._cluster.restart_attempt(now)
         for node_id in self._adopted:
@@ -554,6 +632,8 @@ class Sender:
     # --- callers -----------------------------------------------------------------------------------------
 
     def _fail_callers(self, error: KafkaError) -> None:
+        if self._transactor is not None:
+            self._transactor.fail_callers(error)
         for command in self._asking_partitions:
             command.reply.set_error(error)
         self._asking_partitions.clear()

@@ -36,7 +36,8 @@ class KafkaCluster:
     """Real Apache Kafka (KRaft, 127.0.0.1 only) with `brokers` nodes (default 1), a context manager.
 
     `version` (default "4.4.0", oldest "2.8.0") is downloaded once; `properties` are added to each node's
-    `server.properties`; `progress` gets lines of text while it downloads (default: they go to stderr);
+    `server.properties`; `features` are levels other than the version's own, such as `{"transaction.version": 1}`
+    for 4.0 and newer; `progress` gets lines of text while it downloads (default: they go to stderr);
     `start_timeout_s` (default 60 s) bounds the wait for a node. Nothing outlives the process that starts it.
     Raises ValueError for a wrong argument; `start()` raises MissingExtraError without the extra `local`.
     """
@@ -47,6 +48,7 @@ class KafkaCluster:
         version: str = DEFAULT_VERSION,
         properties: Mapping[str, PropertyValue] | None = None,
         *,
+        features: Mapping[str, int] | None = None,
         progress: Progress = print_to_stderr,
         start_timeout_s: float = 60.0,
     ) -> None:
@@ -58,6 +60,7 @@ class KafkaCluster:
         self.version = version
         self._brokers = brokers
         self._properties = dict(properties or {})
+        self._features = dict(features or {})
         self._progress = progress
         self._start_timeout_s = start_timeout_s
         self._nodes: tuple[KafkaNode, ...] = ()
@@ -182,7 +185,7 @@ class KafkaCluster:
 
     def _format_and_launch(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        tools = [(node, node.begin_format(cluster_id)) for node in self._nodes]
+        tools = [(node, node.begin_format(cluster_id, self._features)) for node in self._nodes]
         try:
             for node, tool in tools:
                 node.finish_format(tool)

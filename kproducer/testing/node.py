@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +127,11 @@ class KafkaNode:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def begin_format(self, cluster_id: str) -> subprocess.Popen[bytes]:
+    def begin_format(self, cluster_id: str, features: Mapping[str, int]) -> subprocess.Popen[bytes]:
         """Start Kafka's storage tool, which lays out the data folder; `finish_format` takes the process."""
-        options = ("format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._files.properties))
+        options = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._files.properties)]
+        for name, level in features.items():
+            options += ["--feature", f"{name}={level}"]
         command = self._installation.command("kafka.tools.StorageTool", *options, jvm_options=_TOOL_OPTIONS)
         return self._spawn(command)
 
