@@ -23,8 +23,8 @@ _PERSISTED: Final = {"no": PERSISTED_NO, "maybe": PERSISTED_MAYBE, "yes": PERSIS
 # A checksum that is wrong three times over was not wrong on the wire: old brokers answer CORRUPT_MESSAGE for a
 # record without a key on a compacted topic, and the same bytes will never please them.
 CORRUPT_RETRIES: Final = 3
-# First delay after CONCURRENT_TRANSACTIONS, as Java's for AddPartitionsToTxn.
-CONCURRENT_DELAY_MS: Final = 20.0
+# Delays after CONCURRENT_TRANSACTIONS; the first is Java's for AddPartitionsToTxn.
+CONCURRENT_BACKOFF: Final = ExponentialBackoff(20.0, 1_000.0)
 
 RecordError = tuple[int, int, str | None]
 
@@ -129,9 +129,8 @@ def _retry_corrupt(case: _Case) -> Verdict:
 
 def _concurrent(case: _Case) -> Verdict:
     # The coordinator is busy with the transaction before, for milliseconds (KIP-890).
-    decided = _retry(case)
-    is_first = decided.action is Action.RETRY and case.refused.attempts <= 1
-    return replace(decided, delay_ms=CONCURRENT_DELAY_MS) if is_first else decided
+    delay_ms = CONCURRENT_BACKOFF.delay_ms(max(0, case.refused.attempts - 1), case.jitter)
+    return replace(_retry(case), delay_ms=delay_ms)
 
 
 def _send_again(case: _Case, identity: IdentityChange = IdentityChange.KEEP) -> Verdict:

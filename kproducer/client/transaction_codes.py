@@ -53,7 +53,8 @@ _TABLES: Final[Mapping[int, Mapping[int, Reaction]]] = MappingProxyType(
     {
         INIT_PRODUCER_ID.key: _COMMON
         | {UNKNOWN_SERVER_ERROR: Reaction.RETRY, TRANSACTION_ABORTABLE: Reaction.RETRY},
-        ADD_PARTITIONS_TO_TXN.key: _COMMON | _FENCED | {3: Reaction.RETRY},
+        # 55 is the answer for those partitions that were not tried because of another one.
+        ADD_PARTITIONS_TO_TXN.key: _COMMON | _FENCED | {3: Reaction.RETRY, 55: Reaction.RETRY},
         ADD_OFFSETS_TO_TXN.key: _COMMON | _FENCED,
         TXN_OFFSET_COMMIT.key: _COMMON | _FENCED | {3: Reaction.RETRY},
         # The same EndTxn may be sent again, and after -1 nobody knows whether it took effect.

@@ -54,7 +54,7 @@ from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 # A coordinator is busy with the markers of the transaction before for a few milliseconds.
-_CONCURRENT_DELAY_MS: Final = 20.0
+_CONCURRENT_BACKOFF: Final = ExponentialBackoff(20.0, 1_000.0)
 _REBALANCED: Final = frozenset({22, 25, 82})
 
 
@@ -221,8 +221,15 @@ class TransactionManager:
     # --- what is known -----------------------------------------------------------------------------------
 
     @property
+    def wants_abort(self) -> bool:
+        """Whether close() must abort: a transaction is open that nobody can have committed."""
+        given_up = self._given_up_commit()
+        is_unsent = given_up is not None and not given_up.may_have_ended and not given_up.is_done
+        return self.state in (State.IN_TRANSACTION, State.ABORTABLE_ERROR) or is_unsent
+
+    @property
     def has_open_transaction(self) -> bool:
-        """Whether close() has something to abort."""
+        """Whether a transaction has begun and not ended."""
         return self.state in (
             State.IN_TRANSACTION,
             State.ABORTABLE_ERROR,
@@ -380,7 +387,7 @@ class TransactionManager:
         self._in_flight = None
         if request.api is not INIT_PRODUCER_ID:
             self._txn.is_ambiguous = True
-        self._retry_later(now)
+        self._retry_later(now, self._backoff)
 
     def unsupported(self, request: TransactionRequest, error: KafkaError) -> None:
         """The coordinator speaks no fitting version of the request."""
@@ -433,11 +440,7 @@ class TransactionManager:
     def _note_retry(self, request: TransactionRequest, code: int, now: float) -> None:
         if request.api is END_TXN and code == UNKNOWN_SERVER_ERROR:
             self._txn.is_ambiguous = True
-        if code == CONCURRENT_TRANSACTIONS and self._failures == 0:
-            self._failures += 1
-            self._not_before = now + _CONCURRENT_DELAY_MS
-        else:
-            self._retry_later(now)
+        self._retry_later(now, _CONCURRENT_BACKOFF if code == CONCURRENT_TRANSACTIONS else self._backoff)
 
     def _take_init(self, request: TransactionRequest, response: Any, found: Reaction, code: int) -> None:
         if found is Reaction.DONE and response.producer_id >= 0:
@@ -610,8 +613,8 @@ class TransactionManager:
         self._who = replace(self._who, producer_id=producer_id, epoch=epoch)
         self._orders.append(Publish(producer_id, epoch))
 
-    def _retry_later(self, now: float) -> None:
-        self._not_before = now + self._backoff.delay_ms(self._failures, self._jitter())
+    def _retry_later(self, now: float, backoff: ExponentialBackoff) -> None:
+        self._not_before = now + backoff.delay_ms(self._failures, self._jitter())
         self._failures += 1
 
     # --- which calls are legal ---------------------------------------------------------------------------

@@ -222,7 +222,7 @@ class Runtime:
         """Abort what is open, before the producer is closed; a failure is logged."""
         if self._transactions is None or self._fatal is not None or self._sender.fatal is not None:
             return
-        if not self._transactions.has_open_transaction:
+        if not self._transactions.wants_abort:
             return
         try:
             self.transact(Call.ABORT, timeout_s)

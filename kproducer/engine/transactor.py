@@ -32,6 +32,7 @@ from kproducer.engine.link import Link, Wiring
 from kproducer.engine.mailbox import GiveUp, Transact
 from kproducer.errors import KafkaError, UnsupportedVersionError
 from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
+from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 from kproducer.protocol.versions import BrokerVersions
 from kproducer.types import TopicPartition
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 # Older brokers (before 2.5) know no members in TxnOffsetCommit, so they cannot fence them (KIP-447).
 _OFFSETS_WITH_MEMBERS = 3
+_INIT_WITH_EPOCH = 3
 
 
 class TransactionPump(Protocol):
@@ -251,6 +253,8 @@ class Transactor:
             try:
                 address = finder.answered(answer.response, now)
             except KafkaError as error:
+                if error.retriable:  # a malformed answer: the link is not trusted further
+                    raise
                 self._refuse(error)
                 return
             if address is not None and finder.node_id is not None:
@@ -334,6 +338,15 @@ class Transactor:
             raise UnsupportedVersionError(
                 f"{link.node} is older than Kafka 2.5 and cannot fence a group member (KIP-447); "
                 "give the group id alone"
+            )
+        if (
+            request.api is INIT_PRODUCER_ID
+            and version < _INIT_WITH_EPOCH
+            and request.request.producer_id >= 0
+        ):
+            raise UnsupportedVersionError(
+                f"{link.node} is older than Kafka 2.5 and cannot raise the epoch of a producer (KIP-360): "
+                "close this producer and make another"
             )
         return version
 
