@@ -16,6 +16,8 @@
 #   make csrc-test      C programs, with the system's codecs and with those found at run time
 #   make csrc-sanitize  the same under ASan, UBSan and TSan; one alone: csrc-asan, csrc-ubsan, csrc-tsan
 #   make csrc-clang     the same by clang
+#   make asan           unit and wire tests of Python over a core built with ASan and UBSan
+#   make fuzz           every fuzz target for SECONDS=60 each, two at a time; findings are in build/fuzz
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
 #   make bench          kproducer and confluent-kafka interleaved
@@ -30,6 +32,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+SECONDS ?= 60
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
@@ -38,7 +41,7 @@ CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
 .PHONY: help demo test test-all test-soak integration dev build lint types format hooks cross bench wheel sdist system \
-    clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+    asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -63,6 +66,11 @@ $(VENV)/.dev: $(VENV)/.demo
 
 $(VENV)/.built: $(SOURCES) | $(VENV)/.demo
 	$(VENV)/bin/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "Installing Atheris, the fuzzer for Python"
+	@$(PIP) --group fuzz
 	@touch $@
 
 dev: $(VENV)/.dev $(VENV)/.built
@@ -113,6 +121,13 @@ csrc-sanitize: csrc-asan csrc-ubsan csrc-tsan
 csrc-asan csrc-ubsan csrc-tsan csrc-clang: csrc-%:
 	@$(CSRC) $*
 
+asan: dev
+	@tests/fuzz/asan.sh $(abspath $(VENV))/bin/python $(ARGS)
+
+fuzz: dev $(VENV)/.fuzz
+	@$(CSRC) fuzzers
+	$(VENV)/bin/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
+
 cross: dev
 	@$(CSRC) cross
 
@@ -132,7 +147,7 @@ system:
 
 clean:
 	rm -rf build dist kproducer.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	rm -f kproducer/_core/*.so $(VENV)/.built $(VENV)/.demo $(VENV)/.dev
+	rm -f kproducer/_core/*.so $(VENV)/.built $(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz
 
 distclean: clean
 	rm -rf $(VENV)

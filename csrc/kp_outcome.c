@@ -76,9 +76,17 @@ void kp_outcome_destroy(kp_pump *pump, kp_batch *b) {
     kp_batch_free(b, &pump->core->pool);
 }
 
-/* Contract 3: results come out in the order of the sequence, whatever the order of the answers. */
+/* Contract 3: results come out in the order of the sequence, whatever the order of the answers. One that expired in
+ * flight has been told, and holds up nobody while its bytes wait for the answer. */
 void kp_outcome_publish_front(kp_pump *pump, kp_partition *p) {
-    for (kp_batch *b = kp_first_sent(p); b != NULL && b->state == KP_BATCH_DONE; b = kp_first_sent(p)) {
+    for (kp_batch *b = kp_first_sent(p), *next; b != NULL; b = next) {
+        next = kp_next_sent(p, b);
+        if (b->is_settled) {
+            continue;
+        }
+        if (b->state != KP_BATCH_DONE) {
+            return;
+        }
         kp_outcome_settle(pump, b, b->outcome);
         kp_outcome_destroy(pump, b);
     }
@@ -100,6 +108,9 @@ void kp_outcome_set_failure(const kp_pump *pump, kp_batch *b, const kp_failure *
 void kp_outcome_finish(kp_pump *pump, kp_batch *b, kp_state outcome) {
     b->state = KP_BATCH_DONE;
     b->outcome = outcome;
+    if (outcome == KP_FAILED && b->txn_gen != 0) {
+        kp_txn_batch_failed(pump, b); /* at once, not when an earlier batch has made way for its result */
+    }
     kp_batch_drop_bytes(b, &pump->core->pool);
 }
 

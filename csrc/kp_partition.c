@@ -320,7 +320,7 @@ kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn) {
         const kp_stamp same = {b->producer_id, b->producer_epoch, b->base_sequence}; /* a half of a split */
         return kp_batch_stamp(b, &same, pump->codec) == KP_OK ? b : NULL;
     }
-    while ((b = take_fresh(pump, p)) != NULL) {
+    while (kp_txn_allows(pump, p) && (b = take_fresh(pump, p)) != NULL) {
         if (stamp(pump, p, b) == KP_OK) {
             kp_list_remove(&b->link);
             kp_list_push_back(&p->sent, &b->link);

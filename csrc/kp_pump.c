@@ -31,6 +31,12 @@ kp_status kp_pump_new(kp_core *core, const kp_io *io, kp_handle wake_read, kp_pu
         free(pump);
         return status;
     }
+    pump->last_words = kp_msg_new(KP_CMD_FAIL_ALL);
+    if (pump->last_words == NULL) {
+        kp_codec_ctx_free(pump->codec);
+        free(pump);
+        return KP_ERR_NOMEM;
+    }
     pump->core = core;
     kp_core_retain(core);
     pump->io = *io;
@@ -52,6 +58,7 @@ void kp_pump_free(kp_pump *pump) {
     free(pump->nodes);
     kp_heap_free(&pump->timers);
     kp_codec_ctx_free(pump->codec);
+    kp_msg_free(pump->last_words);
     free(pump->txn.cause.message);
     kp_core *core = pump->core;
     free(pump);
@@ -107,10 +114,11 @@ void kp_pump_fatal(kp_pump *pump, const char *cause) {
         event->message = kp_strdup(cause, strlen(cause));
         kp_core_post(pump->core, event);
     }
-    kp_msg *command = kp_msg_new(KP_CMD_FAIL_ALL);
+    kp_msg *command = pump->last_words;
     if (command == NULL) {
-        abort(); /* not even 300 bytes: nothing can be told to anybody */
+        return; /* said before: nothing is accepted any more, and what was accepted fails */
     }
+    pump->last_words = NULL;
     command->code = KP_CODE_INTERNAL;
     command->persisted = KP_MAYBE_PERSISTED;
     command->message = kp_strdup(cause, strlen(cause));

@@ -62,6 +62,7 @@ typedef struct kp_pump {
     kp_core *core;
     kp_io io;
     kp_codec_ctx *codec;
+    kp_msg *last_words; /* FAIL_ALL, made at birth: to be had when there is no memory. NULL once said */
     kp_list conns;
     kp_node **nodes;
     int n_nodes, cap_nodes;
@@ -71,6 +72,7 @@ typedef struct kp_pump {
     int64_t producer_id;
     int16_t producer_epoch;
     kp_txn txn;
+    uint32_t txn_doomed; /* generation whose failure has been told; it may not have begun here yet */
     unsigned urgent_seen; /* flushes and memory waits whose start has been noticed */
     bool is_stopped;
     bool has_more; /* the step left work that needs no waiting */
@@ -105,7 +107,7 @@ void kp_txn_seal(kp_pump *pump, const kp_msg *m);
 void kp_txn_drop(kp_pump *pump, const kp_msg *m);
 bool kp_txn_allows(const kp_pump *pump, const kp_partition *p); /* contract 5 and 8 */
 void kp_txn_batch_failed(kp_pump *pump, const kp_batch *b);     /* marks only */
-void kp_txn_doom(kp_pump *pump, const kp_partition *p, const kp_failure *failure);
+void kp_txn_doom(kp_pump *pump, const kp_partition *p, uint32_t gen, const kp_failure *failure);
 void kp_txn_step(kp_pump *pump);                                /* drops, and tells that all batches are gone */
 
 /* kp_conn.c */

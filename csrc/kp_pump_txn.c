@@ -17,11 +17,20 @@ static void set_cause(kp_txn *t, const char *message) {
     t->cause.message = message == NULL ? NULL : kp_strdup(message, strlen(message));
 }
 
+static void start_dropping(kp_pump *pump) {
+    kp_txn *t = &pump->txn;
+    t->is_dropping = t->wants_drop = pump->has_more = true;
+    set_cause(t, "another record of the transaction failed");
+}
+
 /* --- commands --- */
 
 void kp_txn_begin(kp_pump *pump, const kp_msg *m) {
     set_cause(&pump->txn, NULL);
     pump->txn = (kp_txn){.gen = m->txn_gen, .is_v2 = m->flag_a, .cause = pump->txn.cause};
+    if (m->txn_gen == pump->txn_doomed) {
+        start_dropping(pump);
+    }
     kp_pump_refresh_waiting(pump); /* appends may have come before this command */
 }
 
@@ -65,17 +74,19 @@ void kp_txn_drop(kp_pump *pump, const kp_msg *m) {
 /* Only marks: whoever calls is half way through a list of batches. The drop comes later in the same step. */
 void kp_txn_batch_failed(kp_pump *pump, const kp_batch *b) {
     pump->txn.is_broken = pump->txn.is_broken || b->is_sequenced;
-    kp_txn_doom(pump, b->result->partition, &b->result->failure);
+    kp_txn_doom(pump, b->result->partition, b->txn_gen, &b->result->failure);
 }
 
-void kp_txn_doom(kp_pump *pump, const kp_partition *p, const kp_failure *failure) {
-    kp_txn *t = &pump->txn;
-    if (t->gen == 0 || t->is_dropping) {
+void kp_txn_doom(kp_pump *pump, const kp_partition *p, uint32_t gen, const kp_failure *failure) {
+    const kp_txn *t = &pump->txn;
+    if (gen == pump->txn_doomed || (gen == t->gen && t->is_dropping)) {
         return;
     }
-    t->is_dropping = t->wants_drop = pump->has_more = true;
-    set_cause(t, "another record of the transaction failed");
-    kp_txn_fail(pump->core, t->gen, failure, p->topic, p->index);
+    pump->txn_doomed = gen;
+    if (gen == t->gen) {
+        start_dropping(pump);
+    }
+    kp_txn_fail(pump->core, gen, failure, p->topic, p->index);
 }
 
 static void drop_all(kp_pump *pump) {

@@ -53,18 +53,15 @@ static char *copy_message(const kp_failure *f) {
     return f->message == NULL ? NULL : kp_strdup(f->message, strlen(f->message));
 }
 
-void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition) {
-    kp_mutex_lock(&core->wait_lock);
-    const uint32_t open = atomic_exchange(&core->txn_open, 0);
-    gen = gen == 0 ? open : gen;
-    if (gen != 0) {
-        forget_failure_locked(core);
-        core->txn_has_failed = true;
-        core->txn_failure = *failure;
-        core->txn_failure.message = copy_message(failure);
-    }
-    kp_mutex_unlock(&core->wait_lock);
-    kp_msg *m = gen == 0 ? NULL : kp_msg_new(KP_EV_TXN_FAILED);
+static void fail_locked(kp_core *core, const kp_failure *failure) {
+    forget_failure_locked(core);
+    core->txn_has_failed = true;
+    core->txn_failure = *failure;
+    core->txn_failure.message = copy_message(failure);
+}
+
+static void tell_failed(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition) {
+    kp_msg *m = kp_msg_new(KP_EV_TXN_FAILED);
     if (m == NULL) {
         return; /* without memory for it: TXN_DRAINED of a sealed one tells, and an open one refuses appends */
     }
@@ -77,6 +74,28 @@ void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topi
     m->node = failure->node;
     m->message = copy_message(failure);
     kp_core_post(core, m);
+}
+
+void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic) {
+    unsigned open = gen;
+    kp_mutex_lock(&core->wait_lock);
+    const bool was_open = gen != 0 && atomic_compare_exchange_strong(&core->txn_open, &open, 0);
+    if (was_open) {
+        fail_locked(core, failure);
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    if (was_open) {
+        tell_failed(core, gen, failure, topic, -1);
+    }
+}
+
+void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition) {
+    unsigned open = gen;
+    kp_mutex_lock(&core->wait_lock);
+    (void)atomic_compare_exchange_strong(&core->txn_open, &open, 0);
+    fail_locked(core, failure);
+    kp_mutex_unlock(&core->wait_lock);
+    tell_failed(core, gen, failure, topic, partition);
 }
 
 bool kp_txn_failure(kp_core *core, kp_failure *out) {

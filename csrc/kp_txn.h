@@ -23,8 +23,12 @@ void kp_txn_open(kp_core *core, uint32_t gen, bool tells);
 /* Control: appends are refused from now on; none is under way when it returns. */
 void kp_txn_close(kp_core *core);
 
-/* Any: a record failed or was refused, so the transaction can only be aborted; told by TXN_FAILED. The pump gives its
- * generation, an app 0 for the one that is open. */
+/* App: the generation that an append belongs to now; 0: none. */
+static inline uint32_t kp_txn_current(kp_core *core) { return atomic_load(&core->txn_open); }
+
+/* App: a record of transaction `gen` was refused at the call. Nothing, if that one takes no records any more. */
+void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic);
+/* Pump: a record failed, so the transaction can only be aborted; told by TXN_FAILED. */
 void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition);
 /* Any: why appends are refused; the caller frees the message. false: no transaction is open. */
 bool kp_txn_failure(kp_core *core, kp_failure *out);

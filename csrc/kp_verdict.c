@@ -222,6 +222,8 @@ void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure
     for (kp_batch *b = kp_first_queued(p); b != NULL; b = kp_first_queued(p)) {
         kp_outcome_fail_now(pump, b, failure);
     }
+    p->is_held = p->wants_new_epoch = false; /* a hold ends with the batches that it was about */
+    p->resume_at = 0;
     kp_partition_refresh(pump, p);
 }
 
@@ -234,7 +236,7 @@ static void new_log_in_transaction(kp_pump *pump, kp_partition *p) {
     static const kp_failure recreated = {.code = 3, .persisted = KP_MAYBE_PERSISTED, .node = -1,
                                          .message = (char *)(uintptr_t) "the topic was deleted and created again"};
     pump->txn.is_broken = true;
-    kp_txn_doom(pump, p, &recreated);
+    kp_txn_doom(pump, p, pump->txn.gen, &recreated);
 }
 
 void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p) {

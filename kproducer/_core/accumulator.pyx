@@ -6,7 +6,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyNumber_Index
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from kproducer._core.completion cimport RecordFuture, SendManyResult
@@ -40,6 +40,7 @@ from kproducer._core.csrc cimport (
     kp_topic_wait,
     kp_topic_want,
     kp_txn_check,
+    kp_txn_current,
     kp_varint_put32,
 )
 from kproducer._core.pump cimport Pump
@@ -195,10 +196,11 @@ cdef class RecordAppender:
         return found
 
     cdef TopicHandle new_handle(self, topic):
+        cdef uint32_t gen = kp_txn_current(self._pump.core)
         try:
             return make_handle(self._pump, topic)
         except KafkaError as error:
-            self._pump.refuse_in_transaction(NULL, error)
+            self._pump.refuse_in_transaction(gen, NULL, error)
             raise
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None):
@@ -399,12 +401,13 @@ cdef class RecordAppender:
         cdef kp_status status = kp_append(handle.topic, record, options, place, &needed)
         if status == KP_OK:
             return 0
+        cdef uint32_t gen = kp_txn_current(self._pump.core)
         try:
             return self.wait_and_append(status, needed, handle, options, place, record)
         except IllegalStateError:
             raise
         except KafkaError as error:  # a transaction without this record is not the one that was asked for
-            self._pump.refuse_in_transaction(handle.topic, error)
+            self._pump.refuse_in_transaction(gen, handle.topic, error)
             raise
 
     cdef int wait_and_append(self, kp_status status, size_t needed, TopicHandle handle, kp_append_options *options,

@@ -299,7 +299,8 @@ cdef extern from "kp_txn.h" nogil:
     kp_status kp_txn_check(kp_core *core)
     void kp_txn_open(kp_core *core, uint32_t gen, bint tells)
     void kp_txn_close(kp_core *core)
-    void kp_txn_fail(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic, int32_t partition)
+    uint32_t kp_txn_current(kp_core *core)
+    void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic)
     bint kp_txn_failure(kp_core *core, kp_failure *out)
 
 cdef extern from "kp_accumulator.h" nogil:

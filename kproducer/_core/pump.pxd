@@ -1,4 +1,4 @@
-from kproducer._core.csrc cimport int64_t, kp_core, kp_handle, kp_msg, kp_pump, kp_topic
+from kproducer._core.csrc cimport int64_t, kp_core, kp_handle, kp_msg, kp_pump, kp_topic, uint32_t
 
 cdef class Pump:
     cdef kp_core *core
@@ -15,6 +15,6 @@ cdef class Pump:
     cdef kp_topic *topic_named(self, str name) except NULL
     cdef int command(self, kp_msg *m) except -1
     cdef int first_listener(self) except -1
-    cdef int refuse_in_transaction(self, kp_topic *topic, error) except -1
+    cdef int refuse_in_transaction(self, uint32_t gen, kp_topic *topic, error) except -1
     cdef int refuse_own_threads(self, str verb) except -1
     cdef int refuse_control_thread(self, str verb) except -1

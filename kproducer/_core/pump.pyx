@@ -89,10 +89,9 @@ from kproducer._core.csrc cimport (
     kp_strdup,
     kp_topic,
     kp_topic_take_used,
-    kp_is_transactional,
     kp_txn_close,
-    kp_txn_fail,
     kp_txn_open,
+    kp_txn_refuse,
     kp_unobserved,
     kp_wake_clear,
 )
@@ -576,9 +575,9 @@ cdef class Pump:
         m.message = copied(message)
         self.command(m)
 
-    cdef int refuse_in_transaction(self, kp_topic *topic, error) except -1:
+    cdef int refuse_in_transaction(self, uint32_t gen, kp_topic *topic, error) except -1:
         cdef kp_failure failure
-        if not kp_is_transactional(self.core):
+        if gen == 0:
             return 0
         text = str(error).encode("utf-8", "replace")
         failure.code = KP_CODE_TXN_REFUSED if error.code is None else error.code
@@ -588,7 +587,7 @@ cdef class Pump:
         failure.elapsed_ns = 0
         failure.message = <char *>text
         with nogil:
-            kp_txn_fail(self.core, 0, &failure, topic, -1)
+            kp_txn_refuse(self.core, gen, &failure, topic)
         return 0
 
     def fail_all(self, int code, message, bint fatal):

@@ -13,6 +13,7 @@ from kproducer._core.csrc cimport (
     KP_FATAL,
     KP_FORKED,
     KP_OK,
+    KP_OPEN,
     int32_t,
     kp_core,
     kp_core_life,
@@ -109,6 +110,8 @@ cdef int raise_life(kp_core *core) except -1:
 cdef int raise_no_transaction(kp_core *core) except -1:
     """Raise why a transactional producer takes no record now."""
     cdef kp_failure failure
+    if kp_core_life(core) != KP_OPEN:
+        raise_life(core)
     cdef bint has_failed = kp_txn_failure(core, &failure)
     message = text_or_none(failure.message)
     free(failure.message)

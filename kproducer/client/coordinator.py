@@ -11,7 +11,7 @@ from collections.abc import Callable
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.transaction_codes import TRANSACTION_ABORTABLE
 from kproducer.config import HostPort
-from kproducer.errors import ProtocolError, error_for, error_info
+from kproducer.errors import error_for, error_info
 from kproducer.protocol.messages.find_coordinator import (
     CoordinatorType,
     FindCoordinatorRequest,
@@ -62,11 +62,7 @@ class CoordinatorFinder:
             KafkaError: asking again cannot help.
         """
         self._is_in_flight = False
-        try:
-            found = coordinator_of(response)
-        except ProtocolError:
-            self._retry_later(now)
-            return None
+        found = coordinator_of(response)
         if found.error_code == 0:
             self.node_id = found.node_id
             self._failures = 0

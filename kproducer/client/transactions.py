@@ -56,6 +56,8 @@ from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicParti
 # A coordinator is busy with the markers of the transaction before for a few milliseconds.
 _CONCURRENT_BACKOFF: Final = ExponentialBackoff(20.0, 1_000.0)
 _REBALANCED: Final = frozenset({22, 25, 82})
+# Answers that also stand for a state that was written and not replicated in time: the next coordinator may find it.
+_IN_DOUBT: Final = frozenset({UNKNOWN_SERVER_ERROR, 7, 15, 16})
 
 
 class State(Enum):
@@ -183,6 +185,7 @@ class _Transaction:
     is_confirmed: bool = False  # the coordinator does know of it
     is_ambiguous: bool = False  # a request got no answer and may take effect later
     is_broken: bool = False  # a sequence was given away and not acknowledged
+    has_commit_left: bool = False  # EndTxn(commit) was sent
     was_unknown: bool = False  # aborting after a commit whose outcome was not known
 
 
@@ -212,7 +215,7 @@ class TransactionManager:
         self._offers_v2 = False
         self._txn = _Transaction()
         self._ticket: Ticket | None = None  # of init, commit or abort, until its outcome was told
-        self._waiting_begin: Ticket | None = None
+        self._waiting_begin: Ticket | None = None  # of begin, until its outcome was told
         self._in_flight: TransactionRequest | None = None
         self._failures = 0
         self._not_before = -math.inf
@@ -318,7 +321,8 @@ class TransactionManager:
         if not may_abort:
             self._require_no_other_call(Call.ABORT)
             raise IllegalStateError(f"abort_transaction() in state {self.state.name}")
-        self._txn.was_unknown = given_up is not None and given_up.may_have_ended and not given_up.is_done
+        is_unanswered = given_up is not None and given_up.may_have_ended and not given_up.is_done
+        self._txn.was_unknown = is_unanswered or self._may_be_committed
         self._move(State.ABORTING)
         self._ticket = Ticket(Call.ABORT)
         self._drop("abort_transaction() was called")
@@ -335,6 +339,8 @@ class TransactionManager:
         """Take note that the application has seen the outcome."""
         if self._ticket is ticket:
             self._ticket = None
+        if self._waiting_begin is ticket:
+            self._waiting_begin = None
 
     # --- events ------------------------------------------------------------------------------------------
 
@@ -376,8 +382,10 @@ class TransactionManager:
         txn = self._txn
         if request.api in (ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, TXN_OFFSET_COMMIT):
             txn.has_begun = True
-        elif request.api is END_TXN and request.request.committed and self._ticket is not None:
-            self._ticket.may_have_ended = True
+        elif request.api is END_TXN and request.request.committed:
+            txn.has_commit_left = True
+            if self._ticket is not None:
+                self._ticket.may_have_ended = True
 
     def lost(self, now: float) -> None:
         """The request in flight got no answer; it may take effect, now or later."""
@@ -438,7 +446,7 @@ class TransactionManager:
     # --- answers -----------------------------------------------------------------------------------------
 
     def _note_retry(self, request: TransactionRequest, code: int, now: float) -> None:
-        if request.api is END_TXN and code == UNKNOWN_SERVER_ERROR:
+        if request.api is END_TXN and code in _IN_DOUBT:
             self._txn.is_ambiguous = True
         self._retry_later(now, _CONCURRENT_BACKOFF if code == CONCURRENT_TRANSACTIONS else self._backoff)
 
@@ -473,7 +481,7 @@ class TransactionManager:
             self._txn.is_confirmed = True
             self._orders.append(Allow(self._txn.generation, added))
             return
-        topic, number, _ = next(result for result in results if result[2] == code)
+        topic, number, _ = next((result for result in results if result[2] == code), (None, None, code))
         self._refused(found, code, "AddPartitionsToTxn", topic, number)
 
     def _take_added_offsets(
@@ -546,6 +554,7 @@ class TransactionManager:
     def _end(self, *, needs_epoch: bool, committed: bool) -> None:
         """The transaction is over: `committed` tells how, which an abort may learn only now."""
         was_aborting = self.state is State.ABORTING
+        self._waiting_begin = None
         self._fail_offsets(TransactionAbortedError("the transaction was aborted"))
         self._txn = _Transaction(generation=self._txn.generation, is_v2=self._txn.is_v2)
         self._move(State.INITIALIZING if needs_epoch else State.READY)
@@ -555,16 +564,16 @@ class TransactionManager:
 
     def _begin_if_ready(self) -> None:
         ticket = self._waiting_begin
-        if ticket is None or self.state is not State.READY:
+        if ticket is None or ticket.is_done or self.state is not State.READY:
             return
         if self._txn.generation and self._txn.is_v2 != self._offers_v2:
             # Another protocol counts epochs in another way (KIP-890): it begins with one of its own.
             self._txn.is_v2 = self._offers_v2
             self._move(State.INITIALIZING)
             return
-        self._waiting_begin = None
         ticket.is_done = True
         if ticket.is_given_up:
+            self._waiting_begin = None
             return
         self._txn = _Transaction(generation=self._txn.generation + 1, is_v2=self._offers_v2)
         self.error = None
@@ -576,7 +585,7 @@ class TransactionManager:
             return  # it is being aborted already, or is over
         self.error = error
         self._move(State.ABORTABLE_ERROR)
-        self._fail_offsets(self._abortable_error())
+        self._fail_offsets(error if isinstance(error, CommitFailedError) else self._abortable_error())
         self._finish(Call.COMMIT, self._abortable_error())
         self._drop("the transaction can only be aborted")
 
@@ -589,6 +598,7 @@ class TransactionManager:
             if ticket is not None and not ticket.is_done:
                 ticket.error = error
                 ticket.is_done = True
+        self._waiting_begin = None
         self._orders.append(Die(error))
 
     def _drop(self, message: str) -> None:
@@ -631,6 +641,12 @@ class TransactionManager:
         ticket = self._ticket
         return ticket if ticket is not None and ticket.call is Call.COMMIT and ticket.is_given_up else None
 
+    @property
+    def _may_be_committed(self) -> bool:
+        """Whether an EndTxn(commit) may have taken effect, or may yet."""
+        txn = self._txn
+        return txn.was_unknown or (txn.is_ambiguous and txn.has_commit_left)
+
     def _require_no_other_call(self, call: Call) -> None:
         if self._ticket is not None:
             raise IllegalStateError(
@@ -652,7 +668,9 @@ class TransactionManager:
 
     def _abortable_error(self) -> TransactionAbortableError:
         error = TransactionAbortableError(
-            f"the transaction can only be aborted: {self.error}", requires_abort=True, persisted="no"
+            f"the transaction can only be aborted: {self.error}",
+            requires_abort=True,
+            persisted="maybe" if self._may_be_committed else "no",
         )
         error.__cause__ = self.error
         return error
@@ -660,24 +678,26 @@ class TransactionManager:
     def _coordinator_error(
         self, code: int, api: str, topic: str | None = None, partition: int | None = None
     ) -> KafkaError:
-        if code in (INVALID_PRODUCER_EPOCH, PRODUCER_FENCED):
-            ambiguous = self._txn.is_ambiguous and self.state in (State.COMMITTING, State.COMMIT_UNKNOWN)
+        # Under protocol 2 the end of a transaction that ran out of time is answered with INVALID_TXN_STATE.
+        is_over = code == INVALID_TXN_STATE and api == END_TXN.name
+        if is_over or code in (INVALID_PRODUCER_EPOCH, PRODUCER_FENCED):
             return error_for(
-                PRODUCER_FENCED,
+                code if is_over else PRODUCER_FENCED,
                 f"{api}: another producer with transactional.id {self._who.transactional_id!r} took over, or the "
                 f"transaction was open for longer than transaction.timeout.ms={self._timeout_ms} and the "
                 "coordinator aborted it",
-                persisted="maybe" if ambiguous else "no",
+                persisted="maybe" if self._may_be_committed else "no",
             )
         if code in _REBALANCED:
             return CommitFailedError(
-                f"{api}: the consumer group has rebalanced", code=code, requires_abort=True
+                f"{api}: the consumer group has rebalanced", code=code, requires_abort=True, persisted="no"
             )
         return error_for(
             code,
             f"{api} of transactional.id {self._who.transactional_id!r}",
             topic=topic,
             partition=partition,
+            persisted="maybe" if self._may_be_committed else None,
         )
 
     def _move(self, state: State) -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -66,9 +66,10 @@ _NOT_IN_SOFTWARE_VERSION: Final = re.compile(r"[^a-zA-Z0-9\-.]+")
 _live: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
-def clock_ms() -> float:
+# A default, not a name of the module: freezegun in a user's tests replaces those, and no back-off would end.
+def clock_ms(now_ns: Callable[[], int] = time.monotonic_ns) -> float:
     """Milliseconds of the monotonic clock."""
-    return time.monotonic_ns() / 1e6
+    return now_ns() / 1e6
 
 
 class Runtime:

@@ -75,6 +75,21 @@ def property_text(value: PropertyValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+# Java drops a blank in front of a value, and reads the file as Latin-1.
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\f": r"\f"})
+
+
 def render(properties: Mapping[str, str]) -> str:
-    """The text of a properties file; a backslash begins an escape there."""
-    return "".join("{}={}\n".format(name, value.replace("\\", "\\\\")) for name, value in properties.items())
+    """The text of a properties file, in ASCII; values may be any text."""
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items())
+
+
+def _escaped(value: str) -> str:
+    text = value.translate(_ESCAPES)
+    text = "\\" + text if text.startswith(" ") else text
+    return "".join(char if char.isascii() else _utf16_escape(char) for char in text)
+
+
+def _utf16_escape(char: str) -> str:
+    code_units = char.encode("utf-16-be").hex()
+    return "".join(rf"\u{code_units[at : at + 4]}" for at in range(0, len(code_units), 4))

@@ -190,6 +190,7 @@ static void parse_batch(script_slot *slot, const uint8_t *b, size_t len) {
     }
     slot->len = len;
     slot->crc = kp_get_be32(b + 17);
+    slot->attributes = kp_get_be16(b + 21);
     slot->producer_id = (int64_t)kp_get_be64(b + 43);
     slot->producer_epoch = (int16_t)kp_get_be16(b + 51);
     slot->base_sequence = (int32_t)kp_get_be32(b + 53);
@@ -243,7 +244,15 @@ static void parse_topic(kp_reader *r, script_request *out) {
     kp_skip_tags(r);
 }
 
-static void parse_request(const uint8_t *frame, size_t len, script_request *out) {
+static void parse_transactional_id(kp_reader *r, script_request *out) {
+    const kp_text id = kp_read_text(r);
+    out->has_transactional_id = id.data != NULL;
+    if (out->has_transactional_id) {
+        memcpy(out->transactional_id, id.data, kp_min_size(id.len, sizeof out->transactional_id - 1));
+    }
+}
+
+void script_parse(const uint8_t *frame, size_t len, script_request *out) {
     kp_reader r = {.p = frame, .end = frame + len};
     memset(out, 0, sizeof *out);
     if (kp_read_i16(&r) != 0) {
@@ -254,7 +263,7 @@ static void parse_request(const uint8_t *frame, size_t len, script_request *out)
     (void)kp_read_text(&r); /* the client's id, never compact */
     r.is_flexible = out->version >= KP_PRODUCE_FLEXIBLE;
     kp_skip_tags(&r);
-    (void)kp_read_text(&r);
+    parse_transactional_id(&r, out);
     out->acks = kp_read_i16(&r);
     out->timeout_ms = kp_read_i32(&r);
     const int32_t n = kp_read_count(&r, 5);
@@ -276,7 +285,7 @@ bool script_next(script *s, int conn, script_request *out) {
     if (c->out.len - c->parsed - 4 < len) {
         return false;
     }
-    parse_request(c->out.data + c->parsed + 4, len, out);
+    script_parse(c->out.data + c->parsed + 4, len, out);
     c->parsed += 4 + len;
     return true;
 }
@@ -408,6 +417,9 @@ void script_free(script *s) {
     }
     if (s->core->pool.used != 0) {
         die("buffer memory was not given back");
+    }
+    if (atomic_load(&s->core->txn_batches) != 0) {
+        die("a batch of a transaction was not counted out");
     }
     bool stopped;
     for (kp_result *r = kp_core_take_finished(s->core, 0, &stopped), *next; r != NULL; r = next) {
@@ -665,6 +677,44 @@ void script_fail_all(script *s, bool fatal, kp_persisted persisted) {
 
 void script_stop(script *s) { tell(s, command(KP_CMD_STOP)); }
 
+/* --- transactions --- */
+
+kp_config script_txn_config(void) {
+    kp_config config = script_config();
+    config.transactional_id = "copier";
+    return config;
+}
+
+void script_txn_command(script *s, kp_msg_type type, uint32_t gen, bool is_v2) {
+    kp_msg *m = command(type);
+    m->txn_gen = gen;
+    m->flag_a = is_v2;
+    tell(s, m);
+}
+
+void script_txn_begin(script *s, uint32_t gen, bool is_v2) {
+    kp_txn_open(s->core, gen, !is_v2);
+    script_txn_command(s, KP_CMD_TXN_BEGIN, gen, is_v2);
+}
+
+void script_txn_allow(script *s, int32_t partition, uint32_t gen) {
+    kp_msg *m = command(KP_CMD_TXN_ALLOW);
+    m->topic = s->topic;
+    m->partition = partition;
+    m->txn_gen = gen;
+    tell(s, m);
+}
+
+void script_txn_seal(script *s, uint32_t gen) {
+    kp_txn_close(s->core);
+    script_txn_command(s, KP_CMD_TXN_SEAL, gen, false);
+}
+
+void script_txn_drop(script *s, uint32_t gen) {
+    kp_txn_close(s->core);
+    script_txn_command(s, KP_CMD_TXN_DROP, gen, false);
+}
+
 /* --- events --- */
 
 const kp_msg *script_any_event(script *s) {
@@ -683,6 +733,14 @@ const kp_msg *script_event(script *s, kp_msg_type type) {
         m = script_any_event(s);
     }
     return m;
+}
+
+int script_count_events(const script *s, kp_msg_type type) {
+    int n = 0;
+    for (const kp_msg *m = s->events; m != NULL; m = m->next) {
+        n += m->type == type ? 1 : 0;
+    }
+    return n;
 }
 
 void script_forget_events(script *s) {

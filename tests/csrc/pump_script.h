@@ -66,6 +66,7 @@ typedef struct script_slot {
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t base_sequence, count;
+    uint16_t attributes;
     uint32_t crc;
     int32_t values[SCRIPT_RECORDS]; /* as script_append wrote them */
     size_t len;
@@ -74,10 +75,13 @@ typedef struct script_slot {
 typedef struct script_request {
     int16_t version, acks;
     int32_t correlation, timeout_ms;
+    bool has_transactional_id;
+    char transactional_id[256];
     int32_t n_slots;
     script_slot slots[SCRIPT_SLOTS];
 } script_request;
 
+void script_parse(const uint8_t *frame, size_t len, script_request *out); /* without its length field */
 void script_put_answer(script_bytes *out, const script_request *r, const script_reply *replies,
                        const script_answer *answer);
 
@@ -150,10 +154,19 @@ void script_fail_partition(script *s, int32_t partition, int32_t code);
 void script_fail_all(script *s, bool fatal, kp_persisted persisted);
 void script_stop(script *s);
 
+/* Transactions: what control does, calls and commands in its order. Each steps. */
+kp_config script_txn_config(void); /* transactional id "copier" */
+void script_txn_begin(script *s, uint32_t gen, bool is_v2); /* opens for appends first */
+void script_txn_allow(script *s, int32_t partition, uint32_t gen);
+void script_txn_seal(script *s, uint32_t gen); /* closes for appends first, as does the drop */
+void script_txn_drop(script *s, uint32_t gen);
+void script_txn_command(script *s, kp_msg_type type, uint32_t gen, bool is_v2); /* BEGIN, SEAL or DROP alone */
+
 /* The oldest event of the type, NULL if there is none; valid until the next call. Earlier ones are dropped. */
 const kp_msg *script_event(script *s, kp_msg_type type);
 /* The oldest event of any type. */
 const kp_msg *script_any_event(script *s);
 void script_forget_events(script *s);
+int script_count_events(const script *s, kp_msg_type type); /* of those that wait; none is taken */
 
 #endif

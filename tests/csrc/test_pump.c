@@ -913,6 +913,33 @@ static void test_a_later_ack_resolves_an_expired_batch(void) {
     script_free(&s);
 }
 
+static void test_an_acked_batch_does_not_wait_for_one_that_expired_in_flight(void) {
+    const kp_config config = slow_broker_config();
+    const int conn = script_begin(&s, &config, 1);
+    open_gate(conn, 0);
+    kp_result *a = script_batch(&s, 0, 1);
+    script_step(&s);
+    script_pass(&s, 5LL * SECOND);
+    kp_result *b = script_batch(&s, 0, 1);
+    script_step(&s);
+    script_request first, second;
+    CHECK(script_next(&s, conn, &first) && script_next(&s, conn, &second));
+    script_answer_code(&s, conn, &first, 7);
+    script_answer_code(&s, conn, &second, 0);
+    const kp_msg *refused = script_event(&s, KP_EV_BATCH_REFUSED);
+    script_verdict(&s, refused, KP_RETRY, KP_MAYBE_PERSISTED);
+    script_resume(&s, refused, 0, false);
+    script_step(&s);
+    CHECK(script_next(&s, conn, &first)); /* the first again; its answer never comes */
+    CHECK_INT(kp_result_state(b), KP_PENDING);
+    script_pass(&s, 5LL * SECOND);
+    CHECK_OUTCOME(a, KP_CODE_EXPIRED, KP_MAYBE_PERSISTED);
+    CHECK_INT(kp_result_state(b), KP_DELIVERED);
+    kp_result_release(a);
+    kp_result_release(b);
+    script_free(&s);
+}
+
 static void test_an_asked_batch_that_expires_may_be_in_the_log(void) {
     const kp_config config = slow_broker_config();
     const int conn = script_begin(&s, &config, 1);
@@ -1558,6 +1585,7 @@ static const kp_test tests[] = {
     KP_TEST(test_an_expired_batch_in_flight_keeps_its_bytes_until_the_answer),
     KP_TEST(test_an_unresolved_expiry_asks_for_another_epoch_when_quiet),
     KP_TEST(test_a_later_ack_resolves_an_expired_batch),
+    KP_TEST(test_an_acked_batch_does_not_wait_for_one_that_expired_in_flight),
     KP_TEST(test_an_asked_batch_that_expires_may_be_in_the_log),
     KP_TEST(test_a_timeout_of_the_future_does_not_lose_later_batches),
     KP_TEST(test_a_newer_connection_lets_the_older_one_drain),

@@ -1,4 +1,5 @@
-/* Many appenders, one pump thread, a peer that acks, waits of every kind: the interleavings, mostly for TSan. */
+/* Many appenders, one pump thread, peers that ack, flushes, waits of every kind, a control that reconnects and grows
+ * the topic: the interleavings, mostly for TSan. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <fcntl.h>
@@ -7,18 +8,27 @@
 #include "kp_test.h"
 #include "pump_script.h"
 
-enum { APPENDERS = 8, PARTITIONS = 4, RECORDS = 1500, FLUSHERS = 2, PAIR = 2 };
+enum { APPENDERS = 8, PARTITIONS = 4, GROWN = 8, RECORDS = 1500, FLUSHERS = 2, PAIR = 2, LINES = 24 };
+
+/* A connection and the broker's end of it. */
+typedef struct line {
+    struct world *world;
+    int net[PAIR];
+    kp_thread peer;
+} line;
 
 typedef struct world {
     kp_core *core;
     kp_pump *pump;
     kp_topic *topic;
-    int wake[PAIR], net[PAIR];
-    kp_thread peer, delivery;
-    atomic_int stop_flushers;
-    atomic_llong delivered, told, failed, refused;
-    atomic_llong acked_records; /* by the peer */
-    int64_t next_offset[PARTITIONS];
+    int wake[PAIR];
+    line lines[LINES]; /* the last is the one in use */
+    int n_lines;
+    kp_thread delivery;
+    atomic_int stop_flushers, stop_control;
+    atomic_llong delivered, told, failed, refused, listening;
+    atomic_llong acked_records; /* by the peers */
+    atomic_llong next_offset[GROWN];
 } world;
 
 static void must(bool ok, const char *what) {
@@ -82,9 +92,8 @@ static void answer(world *w, const uint8_t *frame, script_bytes *out) {
         p += 8 + len;
         put_i32(out, partition);
         put_i16(out, 0);
-        put_i64(out, w->next_offset[partition]);
+        put_i64(out, atomic_fetch_add(&w->next_offset[partition], count));
         put_i64(out, -1);
-        w->next_offset[partition] += count;
         atomic_fetch_add(&w->acked_records, count);
     }
     put_i32(out, 0);
@@ -102,20 +111,21 @@ static void send_fully(int fd, const script_bytes *b) {
 }
 
 static void peer(void *arg) {
-    world *w = arg;
+    line *l = arg;
+    const int fd = l->net[1];
     uint8_t length[4];
-    while (read_fully(w->net[1], length, sizeof length)) {
+    while (read_fully(fd, length, sizeof length)) {
         const uint32_t len = kp_get_be32(length);
         uint8_t *frame = malloc(len);
-        if (!read_fully(w->net[1], frame, len)) {
+        if (!read_fully(fd, frame, len)) {
             free(frame);
             break;
         }
         script_bytes body = {0}, out = {0};
-        answer(w, frame, &body);
+        answer(l->world, frame, &body);
         put_i32(&out, (int32_t)body.len);
         put_raw(&out, body.data, body.len);
-        send_fully(w->net[1], &out);
+        send_fully(fd, &out);
         free(frame);
         free(body.data);
         free(out.data);
@@ -214,6 +224,7 @@ static void appender(void *arg) {
             continue;
         }
         atomic_fetch_add(&w->delivered, 1);
+        atomic_fetch_add(&w->listening, (listens ? 1 : 0) + (wants && i % 9 == 0 ? 1 : 0));
         if (wants && i % 9 == 0) {
             listen_late(w, result);
         }
@@ -241,12 +252,80 @@ static void flusher(void *arg) {
     }
 }
 
+/* --- control --- */
+
+static void tell_topic(world *w, int32_t count) {
+    kp_msg *m = kp_msg_new(KP_CMD_TOPIC);
+    m->topic = w->topic;
+    m->count = count;
+    m->leaders = calloc((size_t)count, sizeof *m->leaders);
+    for (int32_t i = 0; i < count; i++) {
+        m->leaders[i].node = 1;
+    }
+    kp_core_command(w->core, m);
+}
+
+static void connect_line(world *w) {
+    line *l = &w->lines[w->n_lines++];
+    l->world = w;
+    make_pair(l->net);
+    must(kp_thread_start(&l->peer, peer, l) == KP_OK, "peer");
+    kp_msg *m = kp_msg_new(KP_CMD_ADOPT);
+    m->node = 1;
+    m->conn_gen = w->n_lines;
+    m->handle = l->net[0];
+    m->version = 3;
+    kp_core_command(w->core, m);
+}
+
+static void drop_line(world *w) {
+    kp_msg *m = kp_msg_new(KP_CMD_DROP);
+    m->node = 1;
+    m->conn_gen = w->n_lines;
+    kp_core_command(w->core, m);
+}
+
+static void forget_events(world *w) {
+    for (kp_msg *m = kp_queue_take_all(&w->core->events), *next; m != NULL; m = next) {
+        next = m->next;
+        kp_msg_free(m);
+    }
+}
+
+static void forget_unobserved(world *w) {
+    kp_unobserved *list = NULL;
+    int32_t n = 0;
+    must(kp_core_take_unobserved(w->core, &list, &n) == KP_OK, "memory");
+    for (int32_t i = 0; i < n; i++) {
+        kp_result_release(list[i].first);
+    }
+    free(list);
+}
+
+/* Another connection, mostly beside the old one, which is drained; sometimes after it, whose requests are lost. */
+static void control(void *arg) {
+    world *w = arg;
+    for (int64_t next = 200; !atomic_load(&w->stop_control);) {
+        forget_events(w);
+        forget_unobserved(w);
+        (void)kp_counter_get(&w->core->stats.counters[KP_C_records_acked]);
+        if (w->n_lines == LINES || atomic_load(&w->delivered) < next) {
+            continue;
+        }
+        if (w->n_lines % 3 == 0) {
+            drop_line(w);
+        }
+        connect_line(w);
+        tell_topic(w, PARTITIONS + w->n_lines % (GROWN - PARTITIONS + 1));
+        next = atomic_load(&w->delivered) + 200;
+    }
+}
+
 /* --- life --- */
 
 static void begin(world *w, int64_t linger_ns, size_t memory) {
     memset(w, 0, sizeof *w);
     make_pair(w->wake);
-    make_pair(w->net);
     kp_config config = script_config();
     config.batch_size = 2048;
     config.buffer_memory = memory;
@@ -254,28 +333,17 @@ static void begin(world *w, int64_t linger_ns, size_t memory) {
     w->core = kp_core_new(&config, w->wake[1], KP_NO_HANDLE);
     must(w->core != NULL && kp_pump_new(w->core, &kp_pump_sockets, w->wake[0], &w->pump) == KP_OK, "memory");
     w->topic = kp_core_topic(w->core, "t", 1);
-    must(kp_thread_start(&w->peer, peer, w) == KP_OK, "peer");
     must(kp_thread_start(&w->delivery, delivery, w) == KP_OK, "delivery");
     must(kp_pump_start(w->pump) == KP_OK, "pump");
 }
 
 /* What control does at the start, while appenders wait for the topic. */
 static void introduce(world *w) {
-    kp_msg *adopt = kp_msg_new(KP_CMD_ADOPT), *topic = kp_msg_new(KP_CMD_TOPIC), *id = kp_msg_new(KP_CMD_PRODUCER_ID);
-    adopt->node = 1;
-    adopt->conn_gen = 1;
-    adopt->handle = w->net[0];
-    adopt->version = 3;
-    topic->topic = w->topic;
-    topic->count = PARTITIONS;
-    topic->leaders = calloc(PARTITIONS, sizeof *topic->leaders);
-    for (int32_t i = 0; i < PARTITIONS; i++) {
-        topic->leaders[i].node = 1;
-    }
+    kp_msg *id = kp_msg_new(KP_CMD_PRODUCER_ID);
     id->producer_id = 5;
     kp_core_command(w->core, id);
-    kp_core_command(w->core, topic);
-    kp_core_command(w->core, adopt);
+    tell_topic(w, PARTITIONS);
+    connect_line(w);
     while (kp_topic_wait(w->topic, PARTITIONS - 1, 0, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
     }
 }
@@ -285,24 +353,22 @@ static void stop(world *w) {
     kp_pump_join(w->pump);
     kp_core_stop_delivery(w->core);
     kp_thread_join(w->delivery);
-    kp_thread_join(w->peer); /* the pump has closed its end */
+    for (int i = 0; i < w->n_lines; i++) {
+        kp_thread_join(w->lines[i].peer); /* the pump has closed its end */
+    }
 }
 
 static void end(world *w) {
-    kp_unobserved *list = NULL;
-    int32_t n = 0;
-    must(kp_core_take_unobserved(w->core, &list, &n) == KP_OK, "memory");
-    for (int32_t i = 0; i < n; i++) {
-        kp_result_release(list[i].first);
-    }
-    free(list);
+    forget_unobserved(w);
     must(w->core->pool.used == 0, "all memory is given back");
     kp_pump_free(w->pump);
     must(atomic_load(&w->core->refs) == 1, "nobody holds the core");
     kp_core_release(w->core);
     close(w->wake[0]);
     close(w->wake[1]);
-    close(w->net[1]);
+    for (int i = 0; i < w->n_lines; i++) {
+        close(w->lines[i].net[1]);
+    }
 }
 
 static void run_appenders(world *w, kp_thread *threads) {
@@ -317,31 +383,103 @@ static void join_appenders(kp_thread *threads) {
     }
 }
 
+typedef struct helpers {
+    kp_thread flushers[FLUSHERS], control;
+} helpers;
+
+static void run_flushers(world *w, helpers *h) {
+    for (int i = 0; i < FLUSHERS; i++) {
+        must(kp_thread_start(&h->flushers[i], flusher, w) == KP_OK, "flusher");
+    }
+}
+
+static void join_flushers(world *w, helpers *h) {
+    atomic_store(&w->stop_flushers, 1);
+    for (int i = 0; i < FLUSHERS; i++) {
+        kp_thread_join(h->flushers[i]);
+    }
+}
+
+static void run_control(world *w, helpers *h) {
+    must(kp_thread_start(&h->control, control, w) == KP_OK, "control");
+}
+
+static void join_control(world *w, helpers *h) {
+    atomic_store(&w->stop_control, 1);
+    kp_thread_join(h->control);
+}
+
+static void wait_until_told(world *w) {
+    flush(w);
+    const uint64_t ticket = kp_core_finished_ticket(w->core);
+    while (kp_core_wait_delivered(w->core, ticket, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
+    }
+}
+
 static world w;
 
 static void test_every_record_of_eight_threads_is_delivered_and_told(void) {
     for (int round = 0; round < 2; round++) {
         begin(&w, round == 0 ? 0 : 2 * MS, round == 0 ? 1024 * 1024 : 16 * 1024); /* the second runs out of memory */
         introduce(&w);
-        kp_thread threads[APPENDERS], flushers[FLUSHERS];
+        kp_thread threads[APPENDERS];
+        helpers h;
         run_appenders(&w, threads);
-        for (int i = 0; i < FLUSHERS; i++) {
-            must(kp_thread_start(&flushers[i], flusher, &w) == KP_OK, "flusher");
-        }
+        run_flushers(&w, &h);
         join_appenders(threads);
-        atomic_store(&w.stop_flushers, 1);
-        for (int i = 0; i < FLUSHERS; i++) {
-            kp_thread_join(flushers[i]);
-        }
-        flush(&w);
-        const uint64_t ticket = kp_core_finished_ticket(w.core);
-        while (kp_core_wait_delivered(w.core, ticket, kp_clock_ns() + 100 * MS) == KP_AGAIN) {
-        }
+        join_flushers(&w, &h);
+        wait_until_told(&w);
         CHECK_INT(kp_counter_get(&w.core->stats.counters[KP_C_records_acked]), APPENDERS * RECORDS);
         CHECK_INT(atomic_load(&w.acked_records), APPENDERS * RECORDS);
         CHECK_INT(atomic_load(&w.told), APPENDERS * ((RECORDS + 3) / 4 + (RECORDS + 8) / 9));
         CHECK_INT(atomic_load(&w.failed), 0);
         stop(&w);
+        end(&w);
+    }
+}
+
+static void test_reconnects_and_a_growing_topic_lose_and_double_nothing(void) {
+    begin(&w, 0, 16 * 1024);
+    introduce(&w);
+    kp_thread threads[APPENDERS];
+    helpers h;
+    run_appenders(&w, threads);
+    run_flushers(&w, &h);
+    run_control(&w, &h);
+    join_appenders(threads);
+    join_control(&w, &h);
+    join_flushers(&w, &h);
+    wait_until_told(&w);
+    CHECK(w.n_lines > LINES / 2);
+    CHECK_INT(kp_counter_get(&w.core->stats.counters[KP_C_records_acked]), APPENDERS * RECORDS);
+    CHECK_INT(atomic_load(&w.told), atomic_load(&w.listening));
+    CHECK_INT(atomic_load(&w.failed), 0);
+    stop(&w);
+    end(&w);
+}
+
+static void test_a_close_while_all_threads_are_busy_gives_every_record_an_outcome(void) {
+    for (int round = 0; round < 6; round++) {
+        begin(&w, round % 2 == 0 ? 0 : MS, 64 * 1024);
+        introduce(&w);
+        kp_thread threads[APPENDERS];
+        helpers h;
+        run_appenders(&w, threads);
+        run_flushers(&w, &h);
+        run_control(&w, &h);
+        while (atomic_load(&w.delivered) < 1500 * round) {
+            kp_wall_ms();
+        }
+        kp_core_close_appends(w.core);
+        join_control(&w, &h); /* a connection that is handed over after STOP would be nobody's */
+        stop(&w);
+        join_appenders(threads);
+        join_flushers(&w, &h);
+        const uint64_t acked = kp_counter_get(&w.core->stats.counters[KP_C_records_acked]);
+        const uint64_t failed = kp_counter_get(&w.core->stats.counters[KP_C_records_failed]);
+        CHECK_INT(acked + failed, atomic_load(&w.delivered));
+        CHECK_INT(atomic_load(&w.delivered) + atomic_load(&w.refused), APPENDERS * RECORDS);
+        CHECK_INT(atomic_load(&w.told) + atomic_load(&w.failed), atomic_load(&w.listening));
         end(&w);
     }
 }
@@ -374,7 +512,7 @@ static void test_a_stop_in_the_middle_leaves_no_record_without_an_outcome(void) 
 static void test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters(void) {
     begin(&w, 0, 16 * 1024);
     introduce(&w);
-    shutdown(w.net[1], SHUT_RDWR); /* no answers any more, and nobody reconnects */
+    shutdown(w.lines[0].net[1], SHUT_RDWR); /* no answers any more, and nobody reconnects */
     kp_thread threads[APPENDERS];
     run_appenders(&w, threads);
     while (atomic_load(&w.core->pool.n_waiting) == 0 && atomic_load(&w.core->result_waiters) == 0) {
@@ -397,6 +535,8 @@ static void test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters(void
 
 static const kp_test tests[] = {
     KP_TEST(test_every_record_of_eight_threads_is_delivered_and_told),
+    KP_TEST(test_reconnects_and_a_growing_topic_lose_and_double_nothing),
+    KP_TEST(test_a_close_while_all_threads_are_busy_gives_every_record_an_outcome),
     KP_TEST(test_a_stop_in_the_middle_leaves_no_record_without_an_outcome),
     KP_TEST(test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters),
 };

@@ -56,9 +56,9 @@ def test_answer_to_api_versions_has_no_tags_in_its_header() -> None:
 
 
 def test_metadata_request_for_all_topics_and_for_none() -> None:
-    # MetadataRequest.json: null asks for all topics from version 1 on, an empty array for none.
-    assert METADATA.request.encode(MetadataRequest(topics=None), 1).hex() == "ffffffff"
-    assert METADATA.request.encode(MetadataRequest(topics=()), 1).hex() == "00000000"
+    # MetadataRequest.json: null asks for all topics, an empty array for none; the byte behind says to create them.
+    assert METADATA.request.encode(MetadataRequest(topics=None), 4).hex() == "ffffffff" + "01"
+    assert METADATA.request.encode(MetadataRequest(topics=()), 4).hex() == "00000000" + "01"
     assert METADATA.request.encode(MetadataRequest(topics=None), 12).hex() == "00" + "01" + "00" + "00"
 
 

@@ -1,4 +1,4 @@
-"""Metadata (3), versions 1 to 13: brokers, topics, and who leads which partition."""
+"""Metadata (3), versions 4 to 13: brokers, topics, and who leads which partition."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -102,6 +102,6 @@ class MetadataResponse:
 METADATA: Final = Api(
     key=3,
     name="Metadata",
-    request=Message(MetadataRequest, Versions(1, 13), flexible_from=9),
-    response=Message(MetadataResponse, Versions(1, 13), flexible_from=9),
+    request=Message(MetadataRequest, Versions(4, 13), flexible_from=9),
+    response=Message(MetadataResponse, Versions(4, 13), flexible_from=9),
 )

@@ -85,6 +85,7 @@ def test_flush_waits_for_the_callbacks(broker: ScriptedBroker, producer: KafkaPr
     assert len(heard) == 4
 
 
+@pytest.mark.row("F42")
 def test_a_blocked_callback_delays_callbacks_only(broker: ScriptedBroker, producer: KafkaProducer) -> None:
     entered, leave = threading.Event(), threading.Event()
 
@@ -101,6 +102,7 @@ def test_a_blocked_callback_delays_callbacks_only(broker: ScriptedBroker, produc
     producer.flush(10)
 
 
+@pytest.mark.row("F42")
 @pytest.mark.parametrize("error", [LookupError("oops"), KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
 def test_what_a_callback_raises_is_logged_and_the_others_run(
     broker: ScriptedBroker, producer: KafkaProducer, caplog: pytest.LogCaptureFixture, error: BaseException
@@ -121,6 +123,7 @@ def test_what_a_callback_raises_is_logged_and_the_others_run(
     assert producer.send("one", b"v").result(10).offset == 4
 
 
+@pytest.mark.row("F42")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_even_a_log_filter_that_raises_does_not_stop_the_callbacks(
     broker: ScriptedBroker, producer: KafkaProducer
@@ -145,6 +148,7 @@ def test_even_a_log_filter_that_raises_does_not_stop_the_callbacks(
     assert len(heard) == 1
 
 
+@pytest.mark.row("F42")
 def test_a_callback_may_send_to_any_topic(broker: ScriptedBroker, producer: KafkaProducer) -> None:
     problems: list[BaseException] = []
 
@@ -165,6 +169,7 @@ def test_a_callback_may_send_to_any_topic(broker: ScriptedBroker, producer: Kafk
     assert values_of(broker, "t", 0) == [b"known"]
 
 
+@pytest.mark.row("F42")
 def test_flush_and_close_in_a_callback_raise_and_change_nothing(
     broker: ScriptedBroker, producer: KafkaProducer
 ) -> None:
@@ -183,6 +188,7 @@ def test_flush_and_close_in_a_callback_raise_and_change_nothing(
     assert producer.send("one", b"v").result(10).offset == 1
 
 
+@pytest.mark.row("F42")
 def test_a_callback_may_ask_other_futures_and_metrics(
     broker: ScriptedBroker, producer: KafkaProducer
 ) -> None:
@@ -198,6 +204,7 @@ def test_a_callback_may_ask_other_futures_and_metrics(
     assert found == [0, 3, True]
 
 
+@pytest.mark.row("F39")
 def test_close_runs_the_callbacks_of_what_it_gives_up(broker: ScriptedBroker, make: MakeProducer) -> None:
     silence(broker)
     producer = make(broker)

@@ -96,6 +96,7 @@ def test_failed_construction_leaves_no_thread_behind() -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.row("F40")
 @pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_copies_are_refused(producer: KafkaProducer, copying: Callable[[object], object]) -> None:
     with pytest.raises(TypeError, match="cannot be pickled or copied"):
@@ -121,6 +122,7 @@ def test_many_producers_live_in_one_process(broker: ScriptedBroker, make: MakePr
 # --- garbage ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("F41")
 @pytest.mark.parametrize("has_callbacks", [False, True])
 def test_a_collected_producer_delivers_and_ends_its_threads(
     broker: ScriptedBroker, has_callbacks: bool
@@ -143,6 +145,7 @@ def test_a_collected_producer_delivers_and_ends_its_threads(
     assert len(heard) == (100 if has_callbacks else 0)
 
 
+@pytest.mark.row("F39")
 def test_descriptors_are_given_back(broker: ScriptedBroker, make: MakeProducer) -> None:
     def use() -> None:
         producer = make(broker)
@@ -167,6 +170,7 @@ def _open_sockets(broker: ScriptedBroker) -> int:
 # --- exit of the interpreter --------------------------------------------------------------------------------
 
 
+@pytest.mark.row("F41")
 def test_exit_without_close_delivers_and_warns(sink: Sink) -> None:
     done = run_script(
         sink,
@@ -182,6 +186,7 @@ def test_exit_without_close_delivers_and_warns(sink: Sink) -> None:
     assert "was not closed: 0 records were not delivered" in done.stderr
 
 
+@pytest.mark.row("F41")
 def test_exit_after_close_says_nothing(sink: Sink) -> None:
     done = run_script(
         sink,
@@ -194,6 +199,7 @@ def test_exit_after_close_says_nothing(sink: Sink) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "heard 0\n", "")
 
 
+@pytest.mark.row("F41")
 def test_exit_runs_the_callbacks_that_are_pending(sink: Sink) -> None:
     sink.set_delay_ms(200)
     done = run_script(
@@ -211,6 +217,7 @@ def test_exit_runs_the_callbacks_that_are_pending(sink: Sink) -> None:
     assert done.stdout.count(".") == 100
 
 
+@pytest.mark.row("F41")
 def test_exit_gives_up_after_its_time_and_says_how_many_were_left(sink: Sink) -> None:
     sink.set_delay_ms(60_000)
     done = run_script(
@@ -227,6 +234,7 @@ def test_exit_gives_up_after_its_time_and_says_how_many_were_left(sink: Sink) ->
     assert "7 records were not delivered" in done.stderr
 
 
+@pytest.mark.row("F41")
 @pytest.mark.parametrize("how", ["sys.exit(3)", "raise LookupError", "os._exit(3)"])
 def test_any_kind_of_exit_ends_the_process(sink: Sink, how: str) -> None:
     done = run_script(
@@ -243,6 +251,7 @@ def test_any_kind_of_exit_ends_the_process(sink: Sink, how: str) -> None:
         assert sink.stats().records == 1001
 
 
+@pytest.mark.row("F41")
 def test_exit_while_daemon_threads_send(sink: Sink) -> None:
     done = run_script(
         sink,
@@ -315,6 +324,7 @@ producer.close()
 """
 
 
+@pytest.mark.row("F40")
 def test_a_forked_child_is_refused_and_the_parent_delivers_once(sink: Sink) -> None:
     done = run_script(sink, FORK)
     assert (done.returncode, done.stderr) == (0, "")
@@ -323,6 +333,7 @@ def test_a_forked_child_is_refused_and_the_parent_delivers_once(sink: Sink) -> N
     assert stats.sequence_errors == 0
 
 
+@pytest.mark.row("F40")
 def test_a_fork_in_the_middle_of_sends_does_not_hang_the_child(sink: Sink) -> None:
     done = run_script(
         sink,

@@ -384,6 +384,7 @@ def _is_taken(producer: KafkaProducer, size: int) -> bool:
     return True
 
 
+@pytest.mark.row("F37")
 def test_a_record_above_buffer_memory_is_too_large(broker: ScriptedBroker, make: MakeProducer) -> None:
     producer = make(broker, buffer_memory=5000, batch_size=1000)
     with pytest.raises(RecordTooLargeError, match=r"buffer\.memory"):
@@ -452,6 +453,7 @@ def repr_bytes(value: object) -> bytes:
     return repr(value).encode()
 
 
+@pytest.mark.row("F43")
 def test_what_a_serializer_raises_is_the_cause_of_a_serialization_error(
     broker: ScriptedBroker, make: MakeProducer
 ) -> None:
@@ -466,6 +468,7 @@ def test_what_a_serializer_raises_is_the_cause_of_a_serialization_error(
     assert not values_of(broker, "one")
 
 
+@pytest.mark.row("F43")
 def test_keyboard_interrupt_in_a_serializer_is_not_dressed_up(
     broker: ScriptedBroker, make: MakeProducer
 ) -> None:
@@ -489,6 +492,7 @@ def test_a_partitioner_sees_bytes_and_chooses(broker: ScriptedBroker, make: Make
     assert seen == [("t", b"7", b"v", 3)]
 
 
+@pytest.mark.row("F43")
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
@@ -510,6 +514,7 @@ def test_nonsense_from_a_partitioner_raises_from_the_call(
     assert values_of(broker) == [b"good"]
 
 
+@pytest.mark.row("F43")
 def test_what_a_partitioner_raises_comes_through(broker: ScriptedBroker, make: MakeProducer) -> None:
     def choose(*arguments: object) -> int:
         raise LookupError("no idea")

@@ -112,6 +112,7 @@ def _run_threads(targets: list[Callable[[], None]]) -> None:
 # --- close --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("F39")
 def test_close_delivers_what_was_accepted(broker: ScriptedBroker, make: MakeProducer) -> None:
     producer = make(broker, linger_ms=10_000)
     for _ in range(1000):
@@ -121,6 +122,7 @@ def test_close_delivers_what_was_accepted(broker: ScriptedBroker, make: MakeProd
     assert "closed" in repr(producer)
 
 
+@pytest.mark.row("F39")
 def test_the_end_of_with_closes(broker: ScriptedBroker, make: MakeProducer) -> None:
     with make(broker) as producer:
         producer.produce("one", b"v")
@@ -129,6 +131,7 @@ def test_the_end_of_with_closes(broker: ScriptedBroker, make: MakeProducer) -> N
         producer.produce("one", b"v")
 
 
+@pytest.mark.row("F39")
 def test_a_second_close_does_nothing_and_later_calls_say_closed(
     broker: ScriptedBroker, make: MakeProducer
 ) -> None:
@@ -152,6 +155,7 @@ def test_a_second_close_does_nothing_and_later_calls_say_closed(
     assert producer.metrics()["record-send-total"] == 1
 
 
+@pytest.mark.row("F39")
 def test_close_gives_up_what_is_not_delivered_in_time(broker: ScriptedBroker, make: MakeProducer) -> None:
     silence(broker)
     producer = make(broker)
@@ -169,6 +173,7 @@ def test_close_gives_up_what_is_not_delivered_in_time(broker: ScriptedBroker, ma
     assert error.persisted == "maybe"
 
 
+@pytest.mark.row("F39")
 def test_close_without_time_and_without_a_broker(make: MakeProducer) -> None:
     with ScriptedBroker() as broker:
         broker.cluster.create_topic("one", [1])
@@ -180,6 +185,7 @@ def test_close_without_time_and_without_a_broker(make: MakeProducer) -> None:
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.row("F39")
 def test_close_during_sends_of_other_threads_loses_nothing_that_was_accepted(
     broker: ScriptedBroker, make: MakeProducer
 ) -> None:
@@ -208,6 +214,7 @@ def test_close_during_sends_of_other_threads_loses_nothing_that_was_accepted(
     assert sum(accepted) > 0
 
 
+@pytest.mark.row("F39")
 def test_close_wakes_those_who_wait_for_a_topic_or_for_memory(
     broker: ScriptedBroker, make: MakeProducer
 ) -> None:
@@ -242,6 +249,7 @@ def test_close_wakes_those_who_wait_for_a_topic_or_for_memory(
 # --- memory -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("F37")
 def test_full_memory_raises_after_max_block_ms_and_comes_back(make: MakeProducer) -> None:
     with Sink(delay_ms=SLOW_ANSWER_MS) as sink:
         producer = make(
@@ -277,6 +285,7 @@ def _fill(producer: KafkaProducer) -> tuple[int, float]:
     return accepted, began
 
 
+@pytest.mark.row("F37")
 def test_a_stopped_broker_fills_the_memory_and_a_running_one_frees_it(sink: Sink, make: MakeProducer) -> None:
     producer = make(sink, buffer_memory=FULL, max_block_ms=300)
     producer.send("bench", b"warm").result(10)
@@ -287,6 +296,7 @@ def test_a_stopped_broker_fills_the_memory_and_a_running_one_frees_it(sink: Sink
     assert counters(producer)["buffer_available_bytes"] == FULL
 
 
+@pytest.mark.row("F37")
 def test_many_threads_share_a_memory_that_is_far_too_small(sink: Sink, make: MakeProducer) -> None:
     producer = make(sink, buffer_memory=FULL, batch_size=4096)
 
@@ -309,6 +319,7 @@ def _interrupt(call: Callable[[], object]) -> None:
     assert time.monotonic() - sent[0] < 0.2
 
 
+@pytest.mark.row("F44")
 def test_ctrl_c_ends_a_send_that_waits_for_memory(broker: ScriptedBroker, make: MakeProducer) -> None:
     producer = make(broker, buffer_memory=FULL)
     with gated(broker):
@@ -325,12 +336,14 @@ def test_ctrl_c_ends_a_send_that_waits_for_memory(broker: ScriptedBroker, make: 
     assert producer.send("one", b"v").result(10).offset == count
 
 
+@pytest.mark.row("F44")
 def test_ctrl_c_ends_a_send_that_waits_for_a_topic(broker: ScriptedBroker, producer: KafkaProducer) -> None:
     _interrupt(lambda: producer.send("nowhere", b""))
     _interrupt(lambda: producer.partitions_for("nowhere"))
     assert producer.send("one", b"v").result(10).offset == 0
 
 
+@pytest.mark.row("F44")
 @pytest.mark.parametrize("call", ["flush", "result", "exception", "wait", "callbacks"])
 def test_ctrl_c_ends_a_wait_for_outcomes(broker: ScriptedBroker, producer: KafkaProducer, call: str) -> None:
     leave = threading.Event()
@@ -348,6 +361,7 @@ def test_ctrl_c_ends_a_wait_for_outcomes(broker: ScriptedBroker, producer: Kafka
     assert producer.send("one", b"v").result(10).has_offset
 
 
+@pytest.mark.row("F44")
 def test_ctrl_c_in_close_still_ends_the_threads(broker: ScriptedBroker, make: MakeProducer) -> None:
     silence(broker)
     producer = make(broker)
