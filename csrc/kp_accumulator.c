@@ -179,7 +179,7 @@ typedef struct append_news {
 
 static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, size_t bound,
                                const kp_append_options *o, kp_place *place, append_news *news) {
-    if (kp_unlikely(kp_core_life(core) != KP_OPEN)) {
+    if (kp_unlikely(!kp_topic_is_open(p->topic))) {
         return KP_ERR_CLOSED;
     }
     if (kp_is_transactional(core) && kp_txn_enter_locked(core, p) != KP_OK) {

@@ -58,6 +58,14 @@ void kp_batch_drop_bytes(kp_batch *b, kp_pool *pool) {
     }
 }
 
+kp_chunk kp_batch_take_chunk(kp_batch *b) {
+    drop_wire(b);
+    const kp_chunk chunk = b->chunk;
+    b->chunk = (kp_chunk){0};
+    b->chunk_is_reserve = false;
+    return chunk;
+}
+
 void kp_batch_free(kp_batch *b, kp_pool *pool) {
     kp_batch_drop_bytes(b, pool);
     kp_result_release(b->result);

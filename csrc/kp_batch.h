@@ -57,6 +57,7 @@ typedef struct kp_batch {
 kp_batch *kp_batch_new(kp_result *result, kp_chunk chunk, int64_t now_ns);
 void kp_batch_free(kp_batch *b, kp_pool *pool);
 void kp_batch_drop_bytes(kp_batch *b, kp_pool *pool); /* raw and wire; the batch stays for its result */
+kp_chunk kp_batch_take_chunk(kp_batch *b); /* the raw bytes are the caller's from now on, the wire is dropped */
 
 /* KP_FULL when it does not fit. A first record fits whenever the chunk holds it. */
 kp_status kp_batch_append(kp_batch *b, const kp_record *r);

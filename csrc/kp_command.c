@@ -130,7 +130,8 @@ static kp_failure failure_of(const kp_msg *m) {
 }
 
 static void fail_partition(kp_pump *pump, const kp_msg *m) {
-    const kp_failure f = failure_of(m);
+    kp_failure f = failure_of(m);
+    f.is_refused = m->flag_a;
     const kp_partition_table *table = kp_topic_table(m->topic);
     for (int32_t i = 0; table != NULL && i < table->count; i++) {
         if (m->partition < 0 || m->partition == i) {

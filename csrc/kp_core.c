@@ -192,7 +192,7 @@ kp_status kp_topic_wait(kp_topic *topic, int32_t partition, uint64_t error_gen, 
             status = KP_OK;
         } else if (topic->error_gen != error_gen) {
             status = KP_ERR_IO;
-        } else if (kp_core_life(core) != KP_OPEN) {
+        } else if (!kp_topic_is_open(topic)) {
             status = KP_ERR_CLOSED;
         } else {
             in_time = kp_cond_wait_until(&core->topic_cond, &core->wait_lock, slice_deadline_ns);
@@ -481,7 +481,7 @@ void kp_core_publish(kp_core *core, kp_result *r, kp_state state) {
         count_failures_locked(core, r);
     }
     atomic_store(&r->state, state);
-    if (r->n_listeners > 0) {
+    if (r->n_listeners > 0 || r->dead_letters != NULL) {
         hand_on_locked(core, r);
     }
     kp_cond_broadcast(&core->result_cond);

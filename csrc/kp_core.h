@@ -35,6 +35,8 @@ typedef struct kp_config {
     int codec;
     int codec_level;
     kp_codec_lib codec_lib;
+    bool drops_oldest; /* buffer.full.policy=drop-oldest */
+    size_t dead_letter_bytes; /* of refused batches that wait for the delivery thread; 0: none are kept */
 } kp_config;
 
 struct kp_node;
@@ -75,6 +77,7 @@ typedef struct kp_partition {
     bool wants_new_epoch; /* restart under the newest producer id once nothing is in flight */
     bool is_unresolved;   /* a sequenced batch expired and may be in the log */
     int32_t unresolved_last;
+    bool has_gap; /* unresolved, and its records were reported as maybe persisted */
     uint32_t hold_gen;
     int64_t resume_at;
     kp_timer timer;       /* the earliest of: linger, resume, expiry */
@@ -110,6 +113,7 @@ typedef struct kp_topic {
     atomic_int wanted; /* partitions asked for and not yet there; 0: none */
     bool stale_told;   /* pump */
     atomic_bool is_used; /* a batch was opened since kp_topic_take_used */
+    atomic_bool takes_dead_letters; /* so its own failures become none, and it is written to while closing */
 } kp_topic;
 
 typedef enum kp_life { KP_OPEN = 0, KP_CLOSING = 1, KP_CLOSED = 2, KP_FATAL = 3, KP_FORKED = 4 } kp_life;
@@ -148,6 +152,7 @@ typedef struct kp_core {
     uint64_t finished_put, finished_done; /* the delivery thread's ticket */
     bool delivery_stops;
     int64_t unobserved;
+    atomic_llong dead_letter_bytes; /* kept in results; see kp_dead_letters.h */
 
     /* Transactions: kp_txn.h. */
     atomic_uint txn_open;     /* generation that appends belong to; 0: none is open */
@@ -235,6 +240,12 @@ void kp_core_abandon(kp_core *core);       /* in a forked child: only marks, tak
 
 static inline kp_life kp_core_life(kp_core *core) {
     return (kp_life)atomic_load_explicit(&core->life, memory_order_acquire);
+}
+
+/* Dead letters are of failures that a close waits for, so they come after its beginning. */
+static inline bool kp_topic_is_open(kp_topic *t) {
+    const kp_life life = kp_core_life(t->core);
+    return kp_likely(life == KP_OPEN) || (life == KP_CLOSING && atomic_load(&t->takes_dead_letters));
 }
 
 #endif

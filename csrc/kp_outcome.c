@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kp_dead_letters.h"
 #include "kp_partition.h"
 
 /* --- events --- */
@@ -108,6 +109,9 @@ void kp_outcome_set_failure(const kp_pump *pump, kp_batch *b, const kp_failure *
 void kp_outcome_finish(kp_pump *pump, kp_batch *b, kp_state outcome) {
     b->state = KP_BATCH_DONE;
     b->outcome = outcome;
+    if (outcome == KP_FAILED) {
+        kp_dead_letters_keep(pump->core, b);
+    }
     if (outcome == KP_FAILED && b->txn_gen != 0) {
         kp_txn_batch_failed(pump, b); /* at once, not when an earlier batch has made way for its result */
     }
@@ -116,6 +120,7 @@ void kp_outcome_finish(kp_pump *pump, kp_batch *b, kp_state outcome) {
 
 void kp_outcome_fail_now(kp_pump *pump, kp_batch *b, const kp_failure *failure) {
     kp_outcome_set_failure(pump, b, failure);
+    kp_dead_letters_keep(pump->core, b);
     kp_outcome_settle(pump, b, KP_FAILED);
     kp_outcome_destroy(pump, b);
 }

@@ -12,7 +12,7 @@ static void adopt_producer(kp_pump *pump, kp_partition *p) {
     p->next_sequence = 0;
     p->last_acked = -1;
     p->gate_is_open = false;
-    p->is_unresolved = false;
+    p->is_unresolved = p->has_gap = false;
 }
 
 static bool has_newest_producer(const kp_pump *pump, const kp_partition *p) {
@@ -40,7 +40,7 @@ static void restart_epoch(kp_pump *pump, kp_partition *p) {
             at = &b->link;
         }
     }
-    p->is_unresolved = false;
+    p->is_unresolved = p->has_gap = false;
     p->is_recovering = false;
     p->gate_is_open = false;
 }
@@ -58,10 +58,11 @@ static void check_quiet(kp_pump *pump, kp_partition *p) {
         return;
     }
     if (p->last_acked >= 0 && kp_sequence_reached(p->last_acked, p->unresolved_last)) {
-        p->is_unresolved = false;
+        p->is_unresolved = p->has_gap = false;
         return;
     }
-    if (!has_newest_producer(pump, p)) { /* the bump that another partition asked for serves this one too */
+    /* The bump that another partition asked for serves this one too; but a gap is told, whoever asked. */
+    if (!has_newest_producer(pump, p) && !p->has_gap) {
         restart_epoch(pump, p);
         return;
     }
@@ -69,6 +70,7 @@ static void check_quiet(kp_pump *pump, kp_partition *p) {
     kp_msg *m = kp_partition_event(p, KP_EV_PARTITION_QUIET);
     if (m != NULL) {
         m->flag_a = true;
+        m->flag_b = p->has_gap;
     }
     kp_pump_post(pump, m);
 }

@@ -38,6 +38,7 @@ static inline void kp_mark_unresolved(kp_partition *p, const kp_batch *b) {
     if (b->is_sequenced) {
         p->is_unresolved = true;
         p->unresolved_last = kp_batch_last_sequence(b);
+        p->has_gap = p->has_gap || b->maybe || b->is_settled || b->state == KP_BATCH_ASKED;
     }
 }
 

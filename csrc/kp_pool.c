@@ -173,3 +173,11 @@ size_t kp_pool_available(kp_pool *pool) {
     kp_mutex_unlock(&pool->lock);
     return available;
 }
+
+bool kp_pool_is_short(kp_pool *pool) {
+    kp_mutex_lock(&pool->lock);
+    serve_waiters_locked(pool);
+    const bool is_short = !kp_list_is_empty(&pool->waiters);
+    kp_mutex_unlock(&pool->lock);
+    return is_short;
+}

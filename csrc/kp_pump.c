@@ -151,14 +151,28 @@ static void take_dirty(kp_pump *pump) {
     }
 }
 
+/* With buffer.full.policy=raise nobody waits, so nothing would tell later that open batches are in the way. */
+static bool is_short_in_vain(kp_core *core) {
+    return atomic_load(&core->pool.n_waiting) == 0 && kp_pool_available(&core->pool) < core->pool.slab_size;
+}
+
+static void seal_all(kp_pump *pump) {
+    for (size_t i = 1; i <= pump->timers.count; i++) {
+        (void)kp_accumulator_seal_open(KP_OWNER(pump->timers.slots[i], kp_partition, timer));
+    }
+}
+
 /* A flush or a wait for memory began: every open batch is ready, whatever its linger. */
-static void notice_urgency(kp_pump *pump) {
+static void notice_urgency(kp_pump *pump, bool drops) {
     kp_core *core = pump->core;
     const unsigned now = atomic_load(&core->urgent_gen);
-    if (now == pump->urgent_seen) {
+    if (now == pump->urgent_seen && !drops) {
         return;
     }
     pump->urgent_seen = now;
+    if (is_short_in_vain(core)) {
+        seal_all(pump);
+    }
     kp_pump_refresh_waiting(pump);
 }
 
@@ -213,9 +227,16 @@ int64_t kp_pump_step(kp_pump *pump, int64_t now) {
     take_commands(pump);
     receive(pump);
     take_dirty(pump);
-    notice_urgency(pump);
+    const bool drops = pump->core->config.drops_oldest && atomic_load(&pump->core->pool.n_waiting) > 0;
+    notice_urgency(pump, drops);
     expire(pump);
     kp_txn_step(pump);
+    if (kp_unlikely(drops)) {
+        kp_pump_press(pump);
+    }
     drain(pump);
+    if (kp_unlikely(drops && !pump->has_more)) { /* what could be sent is not dropped */
+        kp_pump_drop_oldest(pump);
+    }
     return pump->has_more ? now : next_deadline(pump);
 }

@@ -110,6 +110,10 @@ void kp_txn_batch_failed(kp_pump *pump, const kp_batch *b);     /* marks only */
 void kp_txn_doom(kp_pump *pump, const kp_partition *p, uint32_t gen, const kp_failure *failure);
 void kp_txn_step(kp_pump *pump);                                /* drops, and tells that all batches are gone */
 
+/* kp_drop.c */
+void kp_pump_press(kp_pump *pump); /* what is ready leaves with this step, without waiting for company */
+void kp_pump_drop_oldest(kp_pump *pump); /* until whoever waits for memory is served, or nothing may be dropped */
+
 /* kp_conn.c */
 kp_status kp_conn_adopt(kp_pump *pump, kp_node *node, kp_handle handle, int32_t gen, int16_t version);
 void kp_conn_close(kp_pump *pump, kp_conn *conn, kp_close_cause cause);

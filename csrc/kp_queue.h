@@ -72,7 +72,8 @@ typedef struct kp_msg {
     int64_t producer_id;
     int16_t producer_epoch;
     int64_t delay_ns;
-    bool flag_a, flag_b; /* is_head and maybe; drain; new_epoch; fatal; ever_sent; unresolved; sent and broken */
+    bool flag_a, flag_b; /* is_head and maybe; drain; new_epoch; fatal; ever_sent; unresolved and gap; sent and broken;
+                          * refused */
     int32_t persisted;
     kp_action action;
     kp_handle handle;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kp_core.h"
+#include "kp_dead_letters.h"
 
 kp_result *kp_result_new(kp_core *core, kp_partition *partition) {
     kp_result *r = calloc(1, sizeof *r);
@@ -38,6 +39,7 @@ void kp_result_release(kp_result *r) {
     free(r->listeners);
     free(r->failure.message);
     kp_core *core = r->core;
+    kp_dead_letters_release(core, r);
     free(r);
     kp_core_release(core);
 }

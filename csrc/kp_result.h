@@ -44,6 +44,7 @@ typedef struct kp_failure {
     int32_t node; /* -1: none was asked */
     int64_t elapsed_ns;
     char *message; /* may be NULL */
+    bool is_refused; /* by a broker and for good: the records may become dead letters */
 } kp_failure;
 
 /* Codes that no broker sends. */
@@ -53,7 +54,8 @@ enum {
     KP_CODE_OUT_OF_MEMORY = -1004, /* no memory for a compressed copy or a split */
     KP_CODE_INTERNAL = -1005,
     KP_CODE_TXN_ABORTED = -1006, /* dropped with its transaction */
-    KP_CODE_TXN_REFUSED = -1007  /* a record of the transaction was refused at the call */
+    KP_CODE_TXN_REFUSED = -1007, /* a record of the transaction was refused at the call */
+    KP_CODE_DROPPED = -1008      /* buffer.full.policy=drop-oldest made room for newer records */
 };
 
 typedef struct kp_result {
@@ -73,6 +75,7 @@ typedef struct kp_result {
     int32_t cap_listeners;
     struct kp_result **children; /* after a split, in order of index */
     int32_t n_children;
+    struct kp_dead_letters *dead_letters; /* for the delivery thread; NULL: none */
     struct kp_result *next; /* in the core's finished list */
 } kp_result;
 

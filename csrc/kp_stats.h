@@ -16,7 +16,8 @@ typedef atomic_ullong kp_counter;
     X(batch_splits) X(records_sent) X(raw_bytes) X(wire_bytes) X(requests)          \
     X(responses) X(requests_in_flight) X(outgoing_bytes) X(incoming_bytes) X(connections_adopted)                      \
     X(connections_closed) X(connections) X(throttle_ns) X(stale_commands) X(late_acks) X(pump_steps) X(pump_polls)     \
-    X(pump_wakes) X(protocol_errors)
+    X(pump_wakes) X(protocol_errors)                                                                                   \
+    X(records_dropped) X(dead_letters_dropped)
 
 typedef enum kp_counter_id {
 #define KP_COUNTER_ENUM(name) KP_C_##name,

@@ -95,7 +95,8 @@ static kp_status split(kp_pump *pump, kp_batch *b) {
 }
 
 static kp_failure verdict_failure(const kp_msg *v) {
-    const kp_failure f = {.code = v->code, .persisted = (kp_persisted)v->persisted, .node = -1, .message = v->message};
+    const kp_failure f = {.code = v->code, .persisted = (kp_persisted)v->persisted, .node = -1, .message = v->message,
+                          .is_refused = v->flag_a};
     return f;
 }
 
@@ -117,7 +118,7 @@ static kp_status fail_guilty(kp_pump *pump, kp_batch *b, const kp_msg *v) {
         if (status == KP_OK) {
             kp_batch *guilty = c.parts[c.n - 1];
             const kp_failure f = {.code = e->code, .persisted = (kp_persisted)v->persisted, .node = -1,
-                                  .message = e->message};
+                                  .message = e->message, .is_refused = v->flag_a};
             kp_outcome_set_failure(pump, guilty, &f);
             kp_outcome_finish(pump, guilty, KP_FAILED);
         }
@@ -250,6 +251,7 @@ void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p) {
     }
     /* The new log knows none of our sequences: restart them under another epoch, once nothing is in flight. */
     p->is_unresolved = true;
+    p->has_gap = false; /* what was lost with the old log has nothing behind it */
     p->unresolved_last = kp_sequence_add(p->next_sequence, INT32_MAX >> 2);
     p->last_acked = -1;
     kp_partition_refresh(pump, p);

@@ -630,6 +630,7 @@ void script_verdict_with(script *s, const kp_msg *refused, kp_action action, kp_
     m->action = action;
     m->code = refused->code;
     m->persisted = persisted;
+    m->flag_a = action == KP_FAIL;
     if (n > 0) {
         m->record_errors = calloc((size_t)n, sizeof *m->record_errors);
         m->n_record_errors = n;
@@ -663,6 +664,7 @@ void script_fail_partition(script *s, int32_t partition, int32_t code) {
     m->topic = s->topic;
     m->partition = partition;
     m->code = code;
+    m->flag_a = true;
     tell(s, m);
 }
 
