@@ -13,6 +13,7 @@ import difflib
 import ipaddress
 import logging
 import operator
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -206,6 +207,38 @@ class Name:
         if not text:
             raise _RefusedError("it is empty")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class TopicName:
+    """The name of a topic; None or empty for none."""
+
+    allowed: str = "1 to 249 characters of a-z A-Z 0-9 . _ - and not . or .., or None"
+
+    def parse(self, value: object) -> str | None:
+        """See ValueKind."""
+        text = "" if value is None else _text(value)
+        if text and (re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", text) is None or text in (".", "..")):
+            raise _RefusedError
+        return text or None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """The path of a file as text or os.PathLike; None or empty for none."""
+
+    allowed: str = "a path as str or os.PathLike, or None"
+
+    def parse(self, value: object) -> str | None:
+        """See ValueKind."""
+        if value is None:
+            return None
+        path = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(path, str):
+            raise _RefusedError(f"got {type(value).__name__}")
+        if "\0" in path:
+            raise _RefusedError("it has a null character")
+        return path or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +472,11 @@ class ProducerConfig:
         "max.block.ms", _DURATION, 60_000,
         "Time that send() may wait for metadata and memory.",
     )
+    buffer_full_policy: str = _key(
+        "buffer.full.policy", Choice(("block", "raise", "drop-oldest")), "block",
+        "What send() does when buffer.memory is used up: wait up to max.block.ms, raise BufferExhaustedError "
+        "at once, or let the oldest records that were never sent fail with RecordDroppedError to make room.",
+    )
     max_request_size: int = _key(
         "max.request.size", _INT, 1_048_576,
         "Bytes of a request, and of a record before compression, at most.",
@@ -458,6 +496,30 @@ class ProducerConfig:
     compression_zstd_level: int = _key(
         "compression.zstd.level", Whole(-131_072, 22), 3,
         "Level of zstd; checked even if another codec is used.", kip=390,
+    )
+
+    not_enough_replicas_policy: str = _key(
+        "not.enough.replicas.policy", Choice(("retry", "fail")), "retry",
+        "What is done when fewer replicas are in sync than min.insync.replicas: send again until "
+        "delivery.timeout.ms, or fail the records at the first answer.",
+    )
+    on_sequence_gap: str = _key(
+        "on.sequence.gap", Choice(("continue", "fail")), "continue",
+        "What is done when records may be missing in front of those that follow: go on under another producer "
+        "epoch, with a warning, or end the producer, so that nothing overtakes the gap.",
+    )
+    errors_dead_letter_queue_topic_name: str | None = _key(
+        "errors.dead.letter.queue.topic.name", TopicName(), None,
+        "Topic that gets the records that a broker refused for good, their origin and error in headers.",
+    )
+    errors_dead_letter_queue_file: str | None = _key(
+        "errors.dead.letter.queue.file", FilePath(), None,
+        "File that gets them instead, a JSON object on each line; opened, and made if need be, at construction.",
+    )
+    errors_dead_letter_queue_max_bytes: int = _key(
+        "errors.dead.letter.queue.max.bytes", Whole(1, LONG_MAX), 16_777_216,
+        "Bytes of dead letters that may wait to be written, and by which the file may grow; others are dropped, "
+        "counted and logged.",
     )
 
     key_serializer: Serializer | None = _key(  # noqa: RUF009  # the call makes a field()
@@ -674,7 +736,12 @@ def parse_config(
     if "bootstrap_servers" not in given:
         raise ConfigError(f"bootstrap.servers is missing; allowed is {Hosts().allowed}")
     cfg = ProducerConfig(**given)
-    for rule in (_apply_idempotence_rules, _apply_delivery_timeout_rule, _apply_backoff_rules):
+    for rule in (
+        _apply_idempotence_rules,
+        _apply_delivery_timeout_rule,
+        _apply_backoff_rules,
+        _check_failure_handling,
+    ):
         cfg = rule(cfg, given.keys())
     return cfg
 
@@ -789,6 +856,26 @@ def _apply_backoff_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> Produc
         ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.max.ms"),
     ):
         cfg = _hold_at_max(cfg, name, max_name)
+    return cfg
+
+
+def _check_failure_handling(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
+    if cfg.errors_dead_letter_queue_topic_name and cfg.errors_dead_letter_queue_file:
+        raise ConfigError(
+            "errors.dead.letter.queue.topic.name and errors.dead.letter.queue.file are both set; give one of them"
+        )
+    if cfg.transactional_id is None:
+        return cfg
+    if cfg.errors_dead_letter_queue_topic_name:
+        raise ConfigError(
+            "errors.dead.letter.queue.topic.name does not go with transactional.id: the letters would be aborted "
+            "together with the transaction that failed; allowed is errors.dead.letter.queue.file"
+        )
+    if cfg.buffer_full_policy == "drop-oldest":
+        raise ConfigError(
+            "buffer.full.policy=drop-oldest does not go with transactional.id: a transaction is all of its "
+            "records; allowed is block or raise"
+        )
     return cfg
 
 

@@ -178,7 +178,13 @@ class KafkaTimeoutError(RetriableError, TimeoutError):
 
 
 class BufferExhaustedError(KafkaTimeoutError):
-    """buffer.memory stayed full for max.block.ms."""
+    """buffer.memory stayed full for max.block.ms, or was full with buffer.full.policy=raise."""
+
+    persisted = "no"
+
+
+class RecordDroppedError(KafkaError):
+    """buffer.full.policy=drop-oldest gave the record up, never sent, to make room for newer ones."""
 
     persisted = "no"
 

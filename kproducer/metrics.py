@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 _PERCENTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
@@ -22,10 +22,16 @@ class Counters(Protocol):
 
 
 class ProducerMetrics:
-    """One snapshot at a time; holds no state of its own."""
+    """One snapshot at a time; holds no state of its own.
 
-    def __init__(self, source: Counters) -> None:
+    Args:
+        source: the C counters.
+        extra: further counts by metric name, added to those of the source (default: none).
+    """
+
+    def __init__(self, source: Counters, extra: Callable[[], Mapping[str, int]] = dict) -> None:
         self._source = source
+        self._extra = extra
 
     def snapshot(self) -> dict[str, float]:
         """Return every metric by name: counts, bytes, and times in milliseconds."""
@@ -33,6 +39,8 @@ class ProducerMetrics:
         metrics = _from_counters(found)
         for histogram, name in _HISTOGRAMS:
             metrics.update(self._times(histogram, name))
+        for name, count in self._extra().items():
+            metrics[name] = metrics.get(name, 0) + count
         return metrics
 
     def _times(self, histogram: str, name: str) -> dict[str, float]:
@@ -85,4 +93,6 @@ def _from_counters(c: dict[str, int]) -> dict[str, float]:
         "buffer-exhausted-total": c["buffer_exhausted"],
         "late-ack-total": c["late_acks"],
         "protocol-error-total": c["protocol_errors"],
+        "record-dropped-total": c["records_dropped"],
+        "dead-letter-dropped-total": c["dead_letters_dropped"],
     }

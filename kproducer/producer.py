@@ -48,11 +48,11 @@ class KafkaProducer(RecordAppender):
     `on_delivery(metadata, error)` runs on the delivery thread, one of the two being None. `send_many(topic, values,
     keys=None, ...)` takes any iterable and returns one SendManyResult; `send_lines(topic, data, ...)` makes a record
     of each line of a bytes-like block, without an object for it. If one of these two raises, the records before
-    stay accepted, and `error.partial_result` is their SendManyResult. All block up to `max.block.ms` while
-    `buffer.memory` is used up or the topic is unknown; then they raise BufferExhaustedError or KafkaTimeoutError,
-    and the record was not accepted. A record that was accepted ends in exactly one of acknowledged or failed; a
-    failure that nobody listened to (no callback, future dropped unasked) is raised by the next `flush()`,
-    `close()` or exit of `with`.
+    stay accepted, and `error.partial_result` is their SendManyResult. All block up to `max.block.ms` while the topic is
+    unknown or `buffer.memory` is used up (`buffer.full.policy` knows other ways); then they raise KafkaTimeoutError or
+    BufferExhaustedError, and the record was not accepted. A record that was accepted ends in exactly one of
+    acknowledged or failed; a failure that nobody listened to (no callback, future dropped unasked) is raised by the
+    next `flush()`, `close()` or exit of `with`.
     """
 
     def __init__(self, config: Mapping[str, object] | None = None, /, **overrides: object) -> None:
@@ -61,13 +61,14 @@ class KafkaProducer(RecordAppender):
         self._close_lock = threading.Lock()
         runtime = Runtime(self._config, client_id=self._client_id)
         self._runtime = runtime
-        self._metrics = ProducerMetrics(runtime.pump)
+        self._metrics = ProducerMetrics(runtime.pump, runtime.failure_counts)
         self._set_up(
             runtime.pump,
             self._config.max_block_ms,
             _make_prepare(self._config, runtime),
             runtime.reason_without_topic,
             runtime.reason_without_memory,
+            raises_when_full=self._config.buffer_full_policy == "raise",
         )
         runtime.pump.on_first_listener(runtime.ensure_delivery)
         try:

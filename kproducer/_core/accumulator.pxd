@@ -24,6 +24,7 @@ cdef class RecordAppender:
     cdef object _explain_buffer
     cdef object _checked_callback
     cdef int64_t _max_block_ns
+    cdef bint _raises_when_full
     cdef bint _is_ready
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
@@ -44,3 +45,6 @@ cdef class RecordAppender:
     cdef int wait_for_topic(self, TopicHandle handle, int32_t partition, int64_t deadline) except -1
     cdef int wait_for_memory(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                              kp_record *record, size_t needed, int64_t deadline) except -1
+
+cdef class LetterAppender(RecordAppender):
+    cdef TopicHandle _letters

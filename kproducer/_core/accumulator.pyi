@@ -19,6 +19,8 @@ class RecordAppender:
         prepare: Callable[[str, Any, Any, Any, int | None], tuple[object, object, int | None]] | None,
         explain_topic: Callable[[str], KafkaError | str | None],
         explain_buffer: Callable[[], str],
+        *,
+        raises_when_full: bool = False,
     ) -> None: ...
     def send(
         self,
@@ -57,3 +59,26 @@ class RecordAppender:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> SendManyResult: ...
+
+class LetterAppender(RecordAppender):
+    """Appends dead letters to their topic, also while the producer closes: a close waits for them."""
+
+    def open(
+        self,
+        pump: Pump,
+        topic: str,
+        max_block_ms: int,
+        explain_topic: Callable[[str], KafkaError | str | None],
+        explain_buffer: Callable[[], str],
+    ) -> None:
+        """Wire the appender; failures of the topic's records make no dead letters from now on."""
+    def want(self) -> None:
+        """Ask for the topic's metadata, so that the first letter need not wait for it."""
+    def put(
+        self,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers | None,
+        on_delivery: Callable[[RecordMetadata | None, KafkaError | None], object],
+    ) -> None:
+        """Append one letter, waiting up to max_block_ms for metadata and memory."""

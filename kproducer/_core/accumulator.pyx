@@ -170,18 +170,20 @@ cdef class RecordAppender:
     def __cinit__(self):
         self._handles = {}
 
-    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer):
+    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False):
         """Wire the appender once, at construction.
 
         prepare: None, or (topic, value, key, headers, partition) -> (value, key, partition) when there is a
         serializer or a partitioner: the path is chosen here, not per record.
         explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
+        raises_when_full: not to wait for buffer.memory.
         """
         self._pump = pump
         self._max_block_ns = <int64_t>max_block_ms * 1000000
         self._prepare = prepare
         self._explain_topic = explain_topic
         self._explain_buffer = explain_buffer
+        self._raises_when_full = raises_when_full
         self._is_ready = True
 
     cdef TopicHandle handle(self, topic):
@@ -418,7 +420,8 @@ cdef class RecordAppender:
                 self.wait_for_topic(handle, max(0, options.partition), deadline)
                 status = kp_append(handle.topic, record, options, place, &needed)
             elif status == KP_FULL:
-                self.wait_for_memory(handle, options, place, record, needed, deadline)
+                # The past as the deadline: the pump is told, and an error raised unless memory just got free.
+                self.wait_for_memory(handle, options, place, record, needed, 0 if self._raises_when_full else deadline)
                 status = KP_OK
             elif status == KP_ERR_CLOSED:
                 raise_life(self._pump.core)
@@ -497,10 +500,34 @@ cdef class RecordAppender:
         return 0
 
     def _buffer_timeout(self, TopicHandle handle, needed):
+        what = "are not free (buffer.full.policy=raise)"
+        if not self._raises_when_full:
+            what = f"did not get free in max.block.ms={self._max_block_ns // 1000000}"
         return BufferExhaustedError(
-            f"{needed} bytes for topic {handle.name!r} did not get free in max.block.ms="
-            f"{self._max_block_ns // 1000000}; buffer.memory={self._pump.core.pool.limit}. {self._explain_buffer()}",
-            topic=handle.name, persisted="no")
+            f"{needed} bytes for topic {handle.name!r} {what}; buffer.memory={self._pump.core.pool.limit}. "
+            f"{self._explain_buffer()}", topic=handle.name, persisted="no")
+
+
+cdef class LetterAppender(RecordAppender):
+    """Appends dead letters to their topic, also while the producer closes: a close waits for them."""
+
+    def open(self, Pump pump, topic, max_block_ms, explain_topic, explain_buffer):
+        """Wire the appender; failures of the topic's records make no dead letters from now on."""
+        self._set_up(pump, max_block_ms, None, explain_topic, explain_buffer)
+        self._letters = self.handle(topic)
+        self._letters.topic.takes_dead_letters = True
+
+    def want(self):
+        """Ask for the topic's metadata, so that the first letter need not wait for it."""
+        kp_topic_want(self._letters.topic, 1)
+
+    def put(self, value, key, headers, on_delivery):
+        """Append one letter, waiting up to max_block_ms for metadata and memory."""
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        memset(&options, 0, sizeof(options))
+        self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
 
 
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:

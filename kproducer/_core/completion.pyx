@@ -35,6 +35,7 @@ from kproducer._core.csrc cimport (
     kp_result_wait,
     kp_status,
 )
+from kproducer._core.dead_letters cimport hand_over
 from kproducer._core.pump cimport Pump
 from kproducer._core.status cimport check, failure_of, raise_life
 
@@ -280,6 +281,8 @@ def deliver(Pump pump):
         for i in range(n):
             call_listener(r, &r.listeners[i])
             Py_DECREF(<object>r.listeners[i].object)
+        if r.dead_letters is not NULL:
+            hand_over(pump.dead_letters, r)
         kp_result_release(r)
         with nogil:
             kp_core_finished_done(pump.core, 1)

@@ -39,6 +39,7 @@ cdef extern from "kp_crc32c.h" nogil:
 cdef extern from "kp_varint.h" nogil:
     size_t kp_varint_size32(int32_t v)
     uint8_t *kp_varint_put32(uint8_t *p, int32_t v)
+    kp_status kp_varint_get32(const uint8_t **p, const uint8_t *end, int32_t *out)
 
 cdef extern from "kp_codec.h" nogil:
     int KP_CODEC_LEVEL_DEFAULT
@@ -161,6 +162,7 @@ cdef extern from "kp_result.h" nogil:
         KP_CODE_INTERNAL
         KP_CODE_TXN_ABORTED
         KP_CODE_TXN_REFUSED
+        KP_CODE_DROPPED
     ctypedef struct kp_listener:
         void *object
         int32_t index
@@ -189,6 +191,7 @@ cdef extern from "kp_result.h" nogil:
         int32_t n_record_errors
         kp_listener *listeners
         int32_t n_listeners
+        kp_dead_letters *dead_letters
         kp_result *next
     void kp_result_retain(kp_result *r)
     void kp_result_release(kp_result *r)
@@ -239,6 +242,8 @@ cdef extern from "kp_core.h" nogil:
         int codec
         int codec_level
         kp_codec_lib codec_lib
+        bint drops_oldest
+        size_t dead_letter_bytes
     ctypedef struct kp_partition:
         kp_topic *topic
         int32_t index
@@ -248,6 +253,7 @@ cdef extern from "kp_core.h" nogil:
         char *name
         size_t name_len
         kp_topic *next
+        bint takes_dead_letters
     ctypedef enum kp_life:
         KP_OPEN
         KP_CLOSING
@@ -302,6 +308,12 @@ cdef extern from "kp_txn.h" nogil:
     uint32_t kp_txn_current(kp_core *core)
     void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic)
     bint kp_txn_failure(kp_core *core, kp_failure *out)
+
+cdef extern from "kp_dead_letters.h" nogil:
+    ctypedef struct kp_dead_letters:
+        int32_t count
+    c_bool kp_dead_letters_next(const kp_dead_letters *kept, const uint8_t **p, kp_record *out)
+    void kp_dead_letters_release(kp_core *core, kp_result *r)
 
 cdef extern from "kp_accumulator.h" nogil:
     ctypedef struct kp_place:

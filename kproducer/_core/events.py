@@ -78,7 +78,10 @@ class BatchRefused(NamedTuple):
 
 
 class PartitionQuiet(NamedTuple):
-    """Nothing sequenced is left of a held partition; `unresolved` when a batch expired and may be in the log."""
+    """Nothing sequenced is left of a held partition; `unresolved` when a batch expired and may be in the log.
+
+    `has_gap`: its records were told that they may be in the log, so whoever goes on may overtake them.
+    """
 
     topic: str
     partition: int
@@ -87,6 +90,7 @@ class PartitionQuiet(NamedTuple):
     unresolved: bool
     producer_id: int
     producer_epoch: int
+    has_gap: bool = False
 
 
 class Expired(NamedTuple):

@@ -11,6 +11,7 @@ cdef class Pump:
     cdef readonly unsigned long control_thread
     cdef readonly bint has_listeners
     cdef object _start_delivery
+    cdef object dead_letters
     cdef bint is_forked(self) noexcept
     cdef kp_topic *topic_named(self, str name) except NULL
     cdef int command(self, kp_msg *m) except -1

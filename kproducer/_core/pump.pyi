@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 
 from kproducer._core.events import Action, Event
+from kproducer._core.letters import LetterSink
 
 def codec_sources() -> dict[str, str]:
     """{compression.type: where its functions come from}; for a codec that cannot be had, what would give it."""
@@ -30,6 +31,8 @@ class Pump:
         compression_level: int,
         ignore_keys: bool,
         transactional_id: str | None = None,
+        drops_oldest: bool = ...,
+        dead_letter_bytes: int = ...,
         max_response_bytes: int = ...,
     ) -> None: ...
     @property
@@ -43,6 +46,8 @@ class Pump:
         """Tell which threads must not wait inside the API."""
     def on_first_listener(self, start_delivery: Callable[[], None]) -> None:
         """`start_delivery()` is called once, by the thread that registers the first callback."""
+    def route_dead_letters(self, sink: LetterSink) -> None:
+        """Give the records of batches refused for good to `sink.take(letters)`, on the delivery thread."""
     def event_fileno(self) -> int:
         """A descriptor that polls readable while events wait; take_events() empties it."""
     def take_events(self) -> list[Event]: ...
@@ -53,8 +58,13 @@ class Pump:
         """Publish the partitions of a topic: (leader node or -1, leader epoch) each, in order of partition."""
     def topic_error(self, topic: str, code: int, message: str | None) -> None:
         """Wake those who wait for this topic with an error (not remembered: the next send() asks again)."""
-    def fail_partition(self, topic: str, partition: int, code: int, message: str | None) -> None:
-        """Fail the batches that were never sent; partition -1 is every partition of the topic."""
+    def fail_partition(
+        self, topic: str, partition: int, code: int, message: str | None, *, is_refusal: bool = False
+    ) -> None:
+        """Fail the batches that were never sent; partition -1 is every partition of the topic.
+
+        `is_refusal`: by a broker and for good, so that their records become dead letters.
+        """
     def verdict(
         self,
         topic: str,
@@ -66,11 +76,13 @@ class Pump:
         message: str | None = None,
         persisted: int = 0,
         record_errors: Sequence[tuple[int, int, str | None]] = (),
+        is_refusal: bool = False,
     ) -> None:
         """Settle or mark a refused batch. `persisted` is 0 no, 1 maybe, 2 yes.
 
         FAIL with `record_errors` ((batch index, code, message), ...) fails those records and sends the rest of the
         batch again when the batch was never `maybe`; it then needs resume(new_epoch=True) when sequenced.
+        `is_refusal` as in fail_partition().
         """
     def resume(self, topic: str, partition: int, hold_gen: int, delay_ms: int, new_epoch: bool) -> None:
         """End the hold. `new_epoch` restarts the partition under the newest PRODUCER_ID once nothing is in flight."""

@@ -7,7 +7,7 @@ import threading
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from kproducer._core.csrc cimport (
     KP_CMD_ADOPT,
@@ -177,7 +177,7 @@ cdef object event_of(const kp_msg *m):
             m.producer_id, m.producer_epoch, hint_of(m))
     if kind == KP_EV_PARTITION_QUIET:
         return ev.PartitionQuiet(topic_name(m.topic), m.partition, m.hold_gen, m.offset, bool(m.flag_a),
-                                 m.producer_id, m.producer_epoch)
+                                 m.producer_id, m.producer_epoch, bool(m.flag_b))
     if kind == KP_EV_EXPIRED:
         return ev.Expired(topic_name(m.topic), m.partition, m.hold_gen, m.count, bool(m.flag_a))
     if kind == KP_EV_METADATA_STALE:
@@ -223,9 +223,11 @@ cdef class Pump:
     def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
                  linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
                  connections_max_idle_ms, str compression, compression_level, bint ignore_keys,
-                 transactional_id=None, max_response_bytes=16 * 1024 * 1024):
+                 transactional_id=None, bint drops_oldest=False, dead_letter_bytes=0,
+                 max_response_bytes=16 * 1024 * 1024):
         cdef kp_config config
         name = client_id.encode()
+        memset(&config, 0, sizeof(config))
         config.client_id = name
         own_id = None if transactional_id is None else transactional_id.encode()
         config.transactional_id = NULL if own_id is None else <const char *>own_id
@@ -242,6 +244,8 @@ cdef class Pump:
         config.request_timeout_ns = request_timeout_ms * MS
         config.delivery_timeout_ns = delivery_timeout_ms * MS
         config.idle_ns = KP_NEVER if connections_max_idle_ms < 0 else connections_max_idle_ms * MS
+        config.drops_oldest = drops_oldest
+        config.dead_letter_bytes = dead_letter_bytes
         config.codec = CODEC_IDS[compression]
         config.codec_level = KP_CODEC_LEVEL_DEFAULT if compression_level is None else compression_level
         self._codec_source = fill_codec(compression, &config.codec_lib)
@@ -324,6 +328,11 @@ cdef class Pump:
         """`start_delivery()` is called once, by the thread that registers the first callback."""
         self._start_delivery = start_delivery
 
+    def route_dead_letters(self, sink):
+        """Give the records of batches refused for good to `sink.take(letters)`, on the delivery thread."""
+        self.dead_letters = sink
+        self.has_listeners = True  # flush() waits for the thread from now on; the caller starts it
+
     cdef int first_listener(self) except -1:
         self.has_listeners = True
         start = self._start_delivery
@@ -343,6 +352,12 @@ cdef class Pump:
     def flush(self, timeout_ms=None):
         """Wait until all that was appended before has its outcome and its callbacks have run; False: not in time."""
         cdef int64_t deadline = KP_NEVER if timeout_ms is None else kp_clock_ns() + <int64_t>(timeout_ms * MS)
+        if not self._flush(deadline):
+            return False
+        # The dead letters of those outcomes are records too, but never make others.
+        return self.dead_letters is None or not self.dead_letters.is_pending or self._flush(deadline)
+
+    def _flush(self, int64_t deadline):
         cdef kp_status status
         cdef int64_t slice_end
         cdef uint32_t ticket
@@ -490,17 +505,18 @@ cdef class Pump:
         m.message = copied(message)
         self.command(m)
 
-    def fail_partition(self, str topic, int partition, int code, message):
+    def fail_partition(self, str topic, int partition, int code, message, *, bint is_refusal=False):
         cdef kp_topic *t = self.topic_named(topic)
         cdef kp_msg *m = new_command(KP_CMD_FAIL_PARTITION)
         m.topic = t
         m.partition = partition
         m.code = code
         m.message = copied(message)
+        m.flag_a = is_refusal
         self.command(m)
 
     def verdict(self, str topic, int partition, batch_id, action, *, int code=0, message=None, int persisted=0,
-                record_errors=()):
+                record_errors=(), bint is_refusal=False):
         cdef kp_topic *t = self.topic_named(topic)
         cdef kp_msg *m = new_command(KP_CMD_VERDICT)
         cdef Py_ssize_t n = len(record_errors)
@@ -512,6 +528,7 @@ cdef class Pump:
             m.code = code
             m.message = copied(message)
             m.persisted = persisted
+            m.flag_a = is_refusal
             if n > 0:
                 m.record_errors = <kp_record_error *>calloc(n, sizeof(kp_record_error))
                 if m.record_errors is NULL:

@@ -4,6 +4,7 @@ from libc.stdlib cimport free
 
 from kproducer._core.csrc cimport (
     KP_CODE_CLOSED,
+    KP_CODE_DROPPED,
     KP_CODE_EXPIRED,
     KP_CODE_INTERNAL,
     KP_CODE_OUT_OF_MEMORY,
@@ -33,6 +34,7 @@ from kproducer.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerClosedError,
+    RecordDroppedError,
     TransactionAbortableError,
     TransactionAbortedError,
     error_for,
@@ -43,6 +45,7 @@ cdef tuple PERSISTED = ("no", "maybe", "yes")
 cdef dict CLIENT_ERRORS = {
     KP_CODE_EXPIRED: (KafkaTimeoutError, "delivery.timeout.ms ran out before the record was acknowledged"),
     KP_CODE_CLOSED: (ProducerClosedError, "the producer was closed before the record was acknowledged"),
+    KP_CODE_DROPPED: (RecordDroppedError, "dropped, never sent: buffer.memory was full and newer records came"),
     KP_CODE_OUT_OF_MEMORY: (KafkaError, "no memory to compress or split the batch"),
     KP_CODE_INTERNAL: (KafkaError, "internal error of the producer"),
     KP_CODE_TXN_ABORTED: (TransactionAbortedError, "the transaction was aborted before the record was acknowledged"),

@@ -26,19 +26,27 @@ CORRUPT_RETRIES: Final = 3
 # Delays after CONCURRENT_TRANSACTIONS; the first is Java's for AddPartitionsToTxn.
 CONCURRENT_BACKOFF: Final = ExponentialBackoff(20.0, 1_000.0)
 
+OUT_OF_ORDER_SEQUENCE: Final = 45
+
+# NOT_ENOUGH_REPLICAS and NOT_ENOUGH_REPLICAS_AFTER_APPEND, what not.enough.replicas.policy=fail is about.
+TOO_FEW_REPLICAS: Final = frozenset({19, 20})
+
 RecordError = tuple[int, int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """retries: how often a batch is sent again; backoff: delays between the attempts.
+    """How eager to try again.
 
+    retries: how often a batch is sent again; backoff: delays between the attempts.
     is_transactional: a record that fails dooms its transaction, whose end decides about the epoch.
+    fail_at_once: retriable codes that are not tried again.
     """
 
     retries: int
     backoff: ExponentialBackoff
     is_transactional: bool = False
+    fail_at_once: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,8 @@ class Verdict:
     refresh_metadata: whether the leader is in doubt.
     fails_topic: whether the other unsent batches of the topic share the failure.
     is_fatal: whether the producer can only be closed.
+    is_refusal: whether a FAIL is a broker's last word, so that the records may become dead letters.
+    is_gap: whether records that may be lost are in front of those that go on.
     """
 
     action: Action
@@ -64,6 +74,8 @@ class Verdict:
     refresh_metadata: bool = False
     fails_topic: bool = False
     is_fatal: bool = False
+    is_refusal: bool = True
+    is_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +114,27 @@ def verdict(
         jitter: random number in [0, 1), default 0.5.
     """
     case = _Case(refused, error_info(refused.code), policy, has_newer_leader, jitter)
-    return _rule_for(case)(case)
+    decided = _rule_for(case)(case)
+    return replace(decided, is_gap=True) if _leaves_gap(case, decided) else decided
+
+
+def _leaves_gap(case: _Case, decided: Verdict) -> bool:
+    """Tell whether the partition goes on, under another identity, behind records that may be lost.
+
+    The broker missed an earlier batch, or this one fails without anybody knowing whether it is in the log.
+    """
+    if decided.identity is IdentityChange.KEEP or decided.is_fatal:
+        return False
+    return case.refused.code == OUT_OF_ORDER_SEQUENCE or (
+        decided.action is Action.FAIL and decided.persisted == PERSISTED_MAYBE
+    )
 
 
 def _rule_for(case: _Case) -> Callable[[_Case], Verdict]:
     special = _SPECIAL.get(case.refused.code)
     if special is not None:
         return special
-    if case.info.retriable:
+    if case.info.retriable and case.refused.code not in case.policy.fail_at_once:
         return _retry
     return _fail
 
@@ -200,6 +225,7 @@ def _fail_after_lost_connections(case: _Case) -> Verdict:
         persisted=PERSISTED_MAYBE,
         identity=case.change(IdentityChange.BUMP),
         refresh_metadata=True,
+        is_refusal=False,
     )
 
 
@@ -247,7 +273,7 @@ _SPECIAL: Final[Mapping[int, Callable[[_Case], Verdict]]] = MappingProxyType(
         13: _fail_after_lost_connections,
         18: _split,
         29: _fail_topic,
-        45: _out_of_order,
+        OUT_OF_ORDER_SEQUENCE: _out_of_order,
         46: _acknowledge,
         47: _invalid_epoch,
         51: _concurrent,

@@ -27,12 +27,14 @@ from kproducer._version import __version__
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
 from kproducer.client.coordinator import CoordinatorFinder
-from kproducer.client.delivery import DeliveryPolicy
+from kproducer.client.delivery import TOO_FEW_REPLICAS, DeliveryPolicy
+from kproducer.client.gaps import SequenceGaps
 from kproducer.client.idempotence import ProducerIdentity
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.client.nodes import NodeDirectory
 from kproducer.client.transactions import Call, TransactionManager
 from kproducer.config import ProducerConfig
+from kproducer.engine.dead_letters import make_dead_letters
 from kproducer.engine.delivery import DeliveryThread
 from kproducer.engine.link import Wiring
 from kproducer.engine.lookup import NameLookup
@@ -85,11 +87,13 @@ class Runtime:
 
     def __init__(self, config: ProducerConfig, *, client_id: str) -> None:
         self.pump = make_pump(config, client_id)
+        self._dead_letters = make_dead_letters(config, self.pump, self.reason_without_topic)
+        self._gaps = SequenceGaps(is_fatal=config.on_sequence_gap == "fail")
         self._client_id = client_id
         self._mailbox = Mailbox()
         self._poller = SelectorPoller()
         self._cluster, self._sender, self._transactions = _make_sender(
-            config, client_id, self.pump, self._mailbox, self._poller
+            config, client_id, self.pump, self._mailbox, self._poller, self._gaps
         )
         self._control = threading.Thread(
             target=self._run_control, name=f"kproducer-control-{client_id}", daemon=True
@@ -109,6 +113,10 @@ class Runtime:
         _live.add(self)
         self.pump.start()
         self._control.start()
+        if self._dead_letters is not None:
+            self.pump.route_dead_letters(self._dead_letters)
+            self._delivery.ensure_started()
+            self._dead_letters.start()
 
     @property
     def is_closed(self) -> bool:
@@ -178,7 +186,10 @@ class Runtime:
         if self._control.ident is None:  # never started
             self._end_control(ProducerClosedError("the producer is closed"))
         is_ended &= not self._control.is_alive()
-        is_ended &= self._delivery.join(max(0.1, deadline - time.monotonic()))
+        is_delivered = self._delivery.join(max(0.1, deadline - time.monotonic()))
+        is_ended &= is_delivered
+        if self._dead_letters is not None and is_delivered:
+            self._dead_letters.close()
         if not is_ended:
             logger.warning("producer %s: not all threads ended in time", self._client_id)
 
@@ -307,6 +318,15 @@ class Runtime:
         """Return stage, broker and reason of the last connection that failed; any thread."""
         return self._sender.last_connection_error
 
+    def failure_counts(self) -> dict[str, int]:
+        """Return the metrics of failure handling that the C counters do not tell; any thread."""
+        letters = self._dead_letters
+        return {
+            "sequence-gap-total": self._gaps.count,
+            "dead-letter-total": 0 if letters is None else letters.written,
+            "dead-letter-dropped-total": 0 if letters is None else letters.dropped,
+        }
+
     # --- the control thread ------------------------------------------------------------------------------
 
     def _run_control(self) -> None:
@@ -387,11 +407,22 @@ def make_pump(config: ProducerConfig, client_id: str) -> Pump:
         compression_level=levels.get(config.compression_type, 0),
         ignore_keys=config.partitioner_ignore_keys,
         transactional_id=config.transactional_id,
+        drops_oldest=config.buffer_full_policy == "drop-oldest",
+        dead_letter_bytes=config.errors_dead_letter_queue_max_bytes if _has_dead_letters(config) else 0,
     )
 
 
+def _has_dead_letters(config: ProducerConfig) -> bool:
+    return bool(config.errors_dead_letter_queue_topic_name or config.errors_dead_letter_queue_file)
+
+
 def _make_sender(
-    config: ProducerConfig, client_id: str, pump: Pump, mailbox: Mailbox, poller: SelectorPoller
+    config: ProducerConfig,
+    client_id: str,
+    pump: Pump,
+    mailbox: Mailbox,
+    poller: SelectorPoller,
+    gaps: SequenceGaps,
 ) -> tuple[ClusterView, Sender, TransactionManager | None]:
     jitter = random.random
     retry = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
@@ -421,12 +452,18 @@ def _make_sender(
         identity=ProducerIdentity(
             is_enabled=config.enable_idempotence and not is_transactional, backoff=retry, jitter=jitter
         ),
-        policy=DeliveryPolicy(config.retries, retry, is_transactional),
+        policy=DeliveryPolicy(
+            config.retries,
+            retry,
+            is_transactional,
+            TOO_FEW_REPLICAS if config.not_enough_replicas_policy == "fail" else frozenset(),
+        ),
         clock=clock_ms,
         jitter=jitter,
         idle_ms=math.inf if idle_ms < 0 else idle_ms,
         topics_in_use=pump.topics_used,
         transactor=transactor,
+        gaps=gaps,
     )
     return cluster, sender, None if transactor is None else transactor.manager
 

@@ -31,6 +31,7 @@ from kproducer._core.events import (
 )
 from kproducer.client.connection import Answer
 from kproducer.client.delivery import DeliveryPolicy, Verdict, verdict
+from kproducer.client.gaps import SequenceGaps
 from kproducer.client.idempotence import IdentityChange, NewIdentity, ProducerIdentity, Resume, refusal
 from kproducer.client.metadata import ClusterView, TopicSnapshot
 from kproducer.client.nodes import NodeDirectory
@@ -67,7 +68,9 @@ class PumpPort(Protocol):
     def drop(self, node: int, conn_gen: int, drain: bool) -> None: ...
     def topic(self, topic: str, topic_id: bytes | None, leaders: Sequence[tuple[int, int]]) -> None: ...
     def topic_error(self, topic: str, code: int, message: str | None) -> None: ...
-    def fail_partition(self, topic: str, partition: int, code: int, message: str | None) -> None: ...
+    def fail_partition(
+        self, topic: str, partition: int, code: int, message: str | None, *, is_refusal: bool = False
+    ) -> None: ...
     def verdict(
         self,
         topic: str,
@@ -79,6 +82,7 @@ class PumpPort(Protocol):
         message: str | None = None,
         persisted: int = 0,
         record_errors: Sequence[tuple[int, int, str | None]] = (),
+        is_refusal: bool = False,
     ) -> None: ...
     def resume(self, topic: str, partition: int, hold_gen: int, delay_ms: int, new_epoch: bool) -> None: ...
     def producer_id(self, producer_id: int, epoch: int) -> None: ...
@@ -92,7 +96,7 @@ class Sender:
         pump: takes commands, tells events.
         mailbox: commands of app threads.
         wiring: what links are made of.
-        cluster, nodes, identity, policy: the machines.
+        cluster, nodes, identity, policy, gaps: the machines; default of gaps: go on.
         clock: milliseconds of a monotonic clock, read after each wait.
         jitter: source of random numbers in [0, 1).
         idle_ms: connections.max.idle.ms of the control connection, infinity for never.
@@ -115,6 +119,7 @@ class Sender:
         idle_ms: float = math.inf,
         topics_in_use: Callable[[], Collection[str]] | None = None,
         transactor: Transactor | None = None,
+        gaps: SequenceGaps | None = None,
     ) -> None:
         self.is_stopped = False
         self.fatal: KafkaError | None = None
@@ -126,6 +131,7 @@ class Sender:
         self._nodes = nodes
         self._identity = identity
         self._policy = policy
+        self._gaps = gaps or SequenceGaps(is_fatal=False)
         self._clock = clock
         self._jitter = jitter
         self._idle_ms = idle_ms
@@ -498,7 +504,7 @@ class Sender:
     def _refuse_topic(self, topic: str, error: KafkaError) -> None:
         assert error.code is not None
         self._pump.topic_error(topic, error.code, error.message)
-        self._pump.fail_partition(topic, -1, error.code, error.message)
+        self._pump.fail_partition(topic, -1, error.code, error.message, is_refusal=True)
         for command in self._asking_partitions:
             if command.topic == topic:
                 command.reply.set_error(error)
@@ -558,7 +564,25 @@ class Sender:
             "%s-%d refused with code %d, attempt %d: %s",
             event.topic, event.partition, event.code, event.attempts, decided.action.name,
         )  # fmt: skip
-        self._carry_out(event, decided, now)
+        gap = self._gaps.note(event.topic, event.partition) if decided.is_gap else None
+        if gap is None:
+            self._carry_out(event, decided, now)
+        else:
+            self._stop_at_gap(event, decided, gap)
+
+    def _stop_at_gap(self, event: BatchRefused, decided: Verdict, gap: KafkaError) -> None:
+        """Fail the batch, and everything behind it before any of that can leave: the partition stays held."""
+        self._pump.verdict(
+            event.topic,
+            event.partition,
+            event.batch_id,
+            Action.FAIL,
+            code=event.code,
+            message=event.message,
+            persisted=decided.persisted,
+            is_refusal=decided.is_refusal,
+        )
+        self._fail_fatally(gap)
 
     def _carry_out(self, event: BatchRefused, decided: Verdict, now: float) -> None:
         self._pump.verdict(
@@ -570,9 +594,10 @@ class Sender:
             message=decided.message,
             persisted=decided.persisted,
             record_errors=decided.record_errors,
+            is_refusal=decided.is_refusal,
         )
         if decided.fails_topic:
-            self._pump.fail_partition(event.topic, -1, decided.code, decided.message)
+            self._pump.fail_partition(event.topic, -1, decided.code, decided.message, is_refusal=True)
         self._resume_with(
             Resume(event.topic, event.partition, event.hold_gen, decided.delay_ms),
             decided.identity,
@@ -584,6 +609,11 @@ class Sender:
             self._fail_fatally(error_for(decided.code, decided.message, fatal=True))
 
     def _on_partition_quiet(self, event: PartitionQuiet, now: float) -> None:
+        if event.has_gap and not self._policy.is_transactional:  # which aborts what may be lost
+            gap = self._gaps.note(event.topic, event.partition)
+            if gap is not None:
+                self._fail_fatally(gap)
+                return
         seen = (event.producer_id, event.producer_epoch)
         wanted = IdentityChange.BUMP if event.unresolved and event.producer_id >= 0 else IdentityChange.KEEP
         self._resume_with(Resume(event.topic, event.partition, event.hold_gen, 0.0), wanted, seen)

@@ -100,7 +100,9 @@ class FakePump:
     def topic_error(self, topic: str, code: int, message: str | None) -> None:
         self._note("topic_error", topic=topic, code=code, message=message)
 
-    def fail_partition(self, topic: str, partition: int, code: int, message: str | None) -> None:
+    def fail_partition(
+        self, topic: str, partition: int, code: int, message: str | None, *, is_refusal: bool = False
+    ) -> None:
         self._note("fail_partition", topic=topic, partition=partition, code=code)
 
     def verdict(
@@ -114,6 +116,7 @@ class FakePump:
         message: str | None = None,
         persisted: int = 0,
         record_errors: Sequence[tuple[int, int, str | None]] = (),
+        is_refusal: bool = False,
     ) -> None:
         self._note(
             "verdict",
