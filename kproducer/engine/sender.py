@@ -578,7 +578,7 @@ class Sender:
             event.batch_id,
             Action.FAIL,
             code=event.code,
-            message=event.message,
+            message=gap.message,
             persisted=decided.persisted,
             is_refusal=decided.is_refusal,
         )

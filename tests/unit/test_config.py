@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from kproducer.config import (
     KafkaString,
     Key,
     ProducerConfig,
+    _check_failure_handling,
     _presentable,
     parse_config,
 )
@@ -29,6 +32,12 @@ from kproducer.errors import ConfigError, UnsupportedConfigError
 BOOTSTRAP = {"bootstrap.servers": "localhost:9092"}
 # Keys that Java's ProducerConfig 4.1 does not have.
 NOT_IN_JAVA_4_1 = {
+    "buffer.full.policy",
+    "errors.dead.letter.queue.file",
+    "errors.dead.letter.queue.max.bytes",
+    "errors.dead.letter.queue.topic.name",
+    "not.enough.replicas.policy",
+    "on.sequence.gap",
     "allow.auto.create.topics",
     "config.providers",
     "bootstrap.resolve.timeout.ms",
@@ -496,3 +505,68 @@ def test_secret_values_are_masked_everywhere() -> None:
 def test_errors_are_value_errors() -> None:
     with pytest.raises(ValueError, match="unknown configuration key"):
         parse(nonsense=1)
+
+
+# --- failure handling -------------------------------------------------------------------------------------
+
+
+def test_failure_handling_is_javas_unless_asked_for() -> None:
+    cfg = parse()
+    assert (cfg.buffer_full_policy, cfg.not_enough_replicas_policy, cfg.on_sequence_gap) == (
+        "block", "retry", "continue",
+    )  # fmt: skip
+    assert cfg.errors_dead_letter_queue_topic_name is None
+    assert cfg.errors_dead_letter_queue_file is None
+
+
+@pytest.mark.parametrize("name", [".", "..", "a b", "x" * 250, "ä", 5])
+def test_dead_letter_topic_must_be_a_legal_name(name: object) -> None:
+    assert "1 to 249 characters" in message_of(errors_dead_letter_queue_topic_name=name)
+
+
+@pytest.mark.parametrize("path", [b"x", 5, "a\0b"])
+def test_dead_letter_file_must_be_a_path(path: object) -> None:
+    assert "allowed is a path" in message_of(errors_dead_letter_queue_file=path)
+
+
+def test_dead_letter_file_may_be_a_path_object(tmp_path: Path) -> None:
+    cfg = parse(errors_dead_letter_queue_file=tmp_path / "dead.ndjson")
+    assert cfg.errors_dead_letter_queue_file == str(tmp_path / "dead.ndjson")
+
+
+def test_dead_letters_go_to_one_place() -> None:
+    text = message_of(errors_dead_letter_queue_file="f", errors_dead_letter_queue_topic_name="t")
+    assert "give one of them" in text
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_empty_dead_letter_places_are_none(empty: str | None) -> None:
+    cfg = parse(errors_dead_letter_queue_file=empty, errors_dead_letter_queue_topic_name=empty)
+    assert cfg.errors_dead_letter_queue_file is None
+    assert cfg.errors_dead_letter_queue_topic_name is None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Transactional:
+    transactional_id: str | None = "t"
+    errors_dead_letter_queue_topic_name: str | None = None
+    errors_dead_letter_queue_file: str | None = None
+    buffer_full_policy: str = "block"
+
+
+@pytest.mark.parametrize(
+    ("choice", "remedy"),
+    [
+        ({"errors_dead_letter_queue_topic_name": "dead"}, "allowed is errors.dead.letter.queue.file"),
+        ({"buffer_full_policy": "drop-oldest"}, "allowed is block or raise"),
+    ],
+)
+def test_what_a_transaction_would_undo_is_refused(choice: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(ConfigError, match=remedy):
+        _check_failure_handling(cast("ProducerConfig", _Transactional(**choice)), set())
+    _check_failure_handling(cast("ProducerConfig", _Transactional(None, **choice)), set())
+
+
+def test_a_transaction_may_have_a_dead_letter_file() -> None:
+    cfg = cast("ProducerConfig", _Transactional(errors_dead_letter_queue_file="f"))
+    assert _check_failure_handling(cfg, set()) is cfg

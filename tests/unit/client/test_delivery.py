@@ -13,6 +13,7 @@ from kproducer.client.delivery import (
     PERSISTED_MAYBE,
     PERSISTED_NO,
     PERSISTED_YES,
+    TOO_FEW_REPLICAS,
     DeliveryPolicy,
     verdict,
 )
@@ -186,3 +187,48 @@ def test_every_known_code_gets_a_verdict_that_ends_in_doubt_or_certainty() -> No
             decided = verdict(refused(code), POLICY)
             assert decided.action in Action
             assert (decided.action is not Action.FAIL) or decided.code == code
+
+
+# --- choices of the application -----------------------------------------------------------------------------
+
+IMPATIENT = DeliveryPolicy(retries=10, backoff=POLICY.backoff, fail_at_once=TOO_FEW_REPLICAS)
+
+
+@pytest.mark.parametrize(
+    ("code", "maybe", "persisted"),
+    [(19, False, NO), (19, True, MAYBE), (20, False, MAYBE), (20, True, MAYBE)],
+)
+def test_too_few_replicas_fail_at_once_if_so_chosen(code: int, maybe: bool, persisted: int) -> None:
+    decided = verdict(refused(code, maybe=maybe), IMPATIENT)
+    assert (decided.action, decided.code, decided.persisted) == (Action.FAIL, code, persisted)
+
+
+def test_other_retriable_codes_are_sent_again_all_the_same() -> None:
+    assert verdict(refused(6), IMPATIENT).action is Action.RETRY
+
+
+@pytest.mark.parametrize("code", [45])
+@pytest.mark.parametrize("maybe", [False, True])
+def test_a_batch_that_the_broker_missed_is_a_gap(code: int, maybe: bool) -> None:
+    assert verdict(refused(code, maybe=maybe), POLICY).is_gap
+    assert not verdict(refused(code, maybe=maybe, is_head=False), POLICY).is_gap
+    assert not verdict(refused(code, maybe=maybe, producer_id=-1, producer_epoch=-1), POLICY).is_gap
+
+
+@pytest.mark.parametrize("code", [-1, 10, 13, 17, 47, 59, 87])
+def test_a_failure_in_doubt_leaves_a_gap(code: int) -> None:
+    assert verdict(refused(code, maybe=True), POLICY).is_gap
+
+
+@pytest.mark.parametrize("code", [6, 10, 17, 19, 46, 47, 59, 87])
+def test_what_is_surely_not_in_the_log_leaves_no_gap(code: int) -> None:
+    assert not verdict(refused(code), POLICY).is_gap
+
+
+def test_the_end_of_the_producer_is_no_gap() -> None:
+    assert not verdict(refused(90, maybe=True), POLICY).is_gap
+
+
+def test_lost_connections_are_no_refusal() -> None:
+    assert not verdict(refused(13, maybe=True, attempts=11), POLICY).is_refusal
+    assert verdict(refused(87), POLICY).is_refusal

@@ -127,6 +127,7 @@ class FakePump:
             code=code,
             persisted=persisted,
             record_errors=tuple(record_errors),
+            is_refusal=is_refusal,
         )
 
     def resume(self, topic: str, partition: int, hold_gen: int, delay_ms: int, new_epoch: bool) -> None:

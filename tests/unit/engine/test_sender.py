@@ -490,6 +490,44 @@ def test_quiet_partition_that_is_resolved_goes_on(running: World) -> None:
     assert not running.pump.calls("resume")[0]["new_epoch"]
 
 
+GAP = PartitionQuiet("t", 0, 4, -1, True, 41, 0, has_gap=True)
+
+
+def test_a_gap_is_counted_and_the_partition_goes_on(running: World, caplog: pytest.LogCaptureFixture) -> None:
+    running.pump.tell(GAP, REFUSED._replace(code=45))
+    running.settle()
+    assert running.gaps.count == 2
+    assert len(running.pump.calls("resume")) == 2
+    assert caplog.text.count("may be lost") == 1
+
+
+@pytest.mark.parametrize("event", [GAP, REFUSED._replace(code=45), REFUSED._replace(code=13, maybe=True)])
+def test_a_gap_ends_the_producer_if_so_chosen(event: PartitionQuiet | BatchRefused) -> None:
+    world = warm(World(fails_on_gap=True))
+    world.pump.tell(event)
+    world.settle()
+    (call,) = world.pump.calls("fail_all")
+    assert (call["code"], call["fatal"]) == (45, True)
+    assert world.pump.calls("resume") == world.pump.calls("producer_id") == []
+    assert world.sender.fatal is not None
+    world.close()
+
+
+def test_the_batch_at_a_fatal_gap_keeps_what_is_known_of_it() -> None:
+    world = warm(World(fails_on_gap=True))
+    world.pump.tell(REFUSED._replace(code=45))
+    world.settle()
+    (call,) = world.pump.calls("verdict")
+    assert (call["action"], call["code"], call["persisted"]) == (Action.FAIL, 45, 0)
+    world.close()
+
+
+def test_a_refusal_for_good_may_make_dead_letters_and_a_lost_connection_not(running: World) -> None:
+    running.pump.tell(REFUSED, REFUSED._replace(code=13, partition=1, maybe=True))
+    running.settle()
+    assert [call["is_refusal"] for call in running.pump.calls("verdict")] == [True, False]
+
+
 def test_recreated_topic_is_published_under_its_new_id(
     running: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
 from kproducer.client.delivery import DeliveryPolicy
+from kproducer.client.gaps import SequenceGaps
 from kproducer.client.idempotence import ProducerIdentity
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.client.nodes import NodeDirectory
@@ -175,6 +176,7 @@ class World:
         retries: int = 10,
         can_rebootstrap: bool = True,
         idle_ms: float = 540_000,
+        fails_on_gap: bool = False,
         bootstrap: str = "boot",
     ) -> None:
         self.clock = Clock()
@@ -214,6 +216,7 @@ class World:
             jitter=jitter,
         )
         self.identity = ProducerIdentity(is_enabled=idempotent, backoff=backoff, jitter=jitter)
+        self.gaps = SequenceGaps(is_fatal=fails_on_gap)
         self.sender = Sender(
             self.pump,
             self.mailbox,
@@ -225,6 +228,7 @@ class World:
             clock=self.clock,
             jitter=jitter,
             idle_ms=idle_ms,
+            gaps=self.gaps,
         )
 
     def close(self) -> None:
