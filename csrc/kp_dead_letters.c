@@ -10,10 +10,10 @@ static bool may_keep(const kp_core *core, const kp_batch *b) {
            b->chunk.data != NULL;
 }
 
-/* The pump alone adds, so that nobody overtakes the check. */
+/* The pump alone adds, so that nobody overtakes the check. One batch is always taken, however large its buffer is. */
 static bool has_room(kp_core *core, size_t size) {
-    const size_t waiting = (size_t)atomic_load(&core->dead_letter_bytes);
-    return waiting <= core->config.dead_letter_bytes && size <= core->config.dead_letter_bytes - waiting;
+    const size_t waiting = (size_t)atomic_load(&core->dead_letter_bytes), limit = core->config.dead_letter_bytes;
+    return waiting == 0 || (waiting <= limit && size <= limit - waiting);
 }
 
 void kp_dead_letters_keep(kp_core *core, kp_batch *b) {

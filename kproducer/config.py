@@ -864,6 +864,11 @@ def _check_failure_handling(cfg: ProducerConfig, given: AbstractSet[str]) -> Pro
         raise ConfigError(
             "errors.dead.letter.queue.topic.name and errors.dead.letter.queue.file are both set; give one of them"
         )
+    if cfg.on_sequence_gap == "fail" and not cfg.enable_idempotence:
+        raise ConfigError(
+            "on.sequence.gap=fail needs sequences, which idempotence brings; allowed is continue, or acks=all with "
+            "enable.idempotence=true"
+        )
     if cfg.transactional_id is None:
         return cfg
     if cfg.errors_dead_letter_queue_topic_name:

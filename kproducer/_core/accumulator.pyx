@@ -12,6 +12,7 @@ from libc.string cimport memchr, memset
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
     KP_AGAIN,
+    KP_CLOSING,
     KP_ERR_CLOSED,
     KP_ERR_IO,
     KP_ERR_STATE,
@@ -55,6 +56,7 @@ from kproducer.errors import (
     IllegalStateError,
     KafkaError,
     KafkaTimeoutError,
+    ProducerClosedError,
     RecordTooLargeError,
 )
 from kproducer.types import ProducerRecord
@@ -527,7 +529,12 @@ cdef class LetterAppender(RecordAppender):
         cdef kp_place place
         cdef kp_record record
         memset(&options, 0, sizeof(options))
-        self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
+        try:
+            self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
+        except ProducerClosedError:  # the beginning of a close sends away all who stand in line for memory
+            if kp_core_life(self._pump.core) != KP_CLOSING:
+                raise
+            self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
 
 
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:

@@ -408,12 +408,15 @@ def make_pump(config: ProducerConfig, client_id: str) -> Pump:
         ignore_keys=config.partitioner_ignore_keys,
         transactional_id=config.transactional_id,
         drops_oldest=config.buffer_full_policy == "drop-oldest",
-        dead_letter_bytes=config.errors_dead_letter_queue_max_bytes if _has_dead_letters(config) else 0,
+        dead_letter_bytes=_kept_bytes(config),
     )
 
 
-def _has_dead_letters(config: ProducerConfig) -> bool:
-    return bool(config.errors_dead_letter_queue_topic_name or config.errors_dead_letter_queue_file)
+def _kept_bytes(config: ProducerConfig) -> int:
+    """Return how much of buffer.memory refused batches may keep: the letters themselves need some of it."""
+    if not (config.errors_dead_letter_queue_topic_name or config.errors_dead_letter_queue_file):
+        return 0
+    return max(1, min(config.errors_dead_letter_queue_max_bytes, config.buffer_memory // 2))
 
 
 def _make_sender(

@@ -323,18 +323,27 @@ static void control(void *arg) {
 
 /* --- life --- */
 
-static void begin(world *w, int64_t linger_ns, size_t memory) {
-    memset(w, 0, sizeof *w);
-    make_pair(w->wake);
+static kp_config small_config(int64_t linger_ns, size_t memory) {
     kp_config config = script_config();
     config.batch_size = 2048;
     config.buffer_memory = memory;
     config.linger_ns = linger_ns;
-    w->core = kp_core_new(&config, w->wake[1], KP_NO_HANDLE);
+    return config;
+}
+
+static void begin_with(world *w, const kp_config *config) {
+    memset(w, 0, sizeof *w);
+    make_pair(w->wake);
+    w->core = kp_core_new(config, w->wake[1], KP_NO_HANDLE);
     must(w->core != NULL && kp_pump_new(w->core, &kp_pump_sockets, w->wake[0], &w->pump) == KP_OK, "memory");
     w->topic = kp_core_topic(w->core, "t", 1);
     must(kp_thread_start(&w->delivery, delivery, w) == KP_OK, "delivery");
     must(kp_pump_start(w->pump) == KP_OK, "pump");
+}
+
+static void begin(world *w, int64_t linger_ns, size_t memory) {
+    const kp_config config = small_config(linger_ns, memory);
+    begin_with(w, &config);
 }
 
 /* What control does at the start, while appenders wait for the topic. */
@@ -509,6 +518,25 @@ static void test_a_stop_in_the_middle_leaves_no_record_without_an_outcome(void) 
     }
 }
 
+static void test_every_record_of_eight_threads_is_delivered_or_dropped(void) {
+    kp_config config = small_config(2 * MS, 16 * 1024);
+    config.drops_oldest = true;
+    begin_with(&w, &config);
+    introduce(&w);
+    kp_thread threads[APPENDERS];
+    run_appenders(&w, threads);
+    join_appenders(threads);
+    flush(&w);
+    const uint64_t acked = kp_counter_get(&w.core->stats.counters[KP_C_records_acked]);
+    const uint64_t dropped = kp_counter_get(&w.core->stats.counters[KP_C_records_dropped]);
+    CHECK_INT(acked + dropped, APPENDERS * RECORDS);
+    CHECK_INT(atomic_load(&w.acked_records), acked);
+    CHECK_INT(kp_counter_get(&w.core->stats.counters[KP_C_records_failed]), dropped);
+    CHECK(acked > 0);
+    stop(&w);
+    end(&w);
+}
+
 static void test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters(void) {
     begin(&w, 0, 16 * 1024);
     introduce(&w);
@@ -538,6 +566,7 @@ static const kp_test tests[] = {
     KP_TEST(test_reconnects_and_a_growing_topic_lose_and_double_nothing),
     KP_TEST(test_a_close_while_all_threads_are_busy_gives_every_record_an_outcome),
     KP_TEST(test_a_stop_in_the_middle_leaves_no_record_without_an_outcome),
+    KP_TEST(test_every_record_of_eight_threads_is_delivered_or_dropped),
     KP_TEST(test_a_full_stop_of_the_peer_and_a_fatal_error_free_all_waiters),
 };
 

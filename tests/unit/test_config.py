@@ -552,6 +552,7 @@ class _Transactional:
     errors_dead_letter_queue_topic_name: str | None = None
     errors_dead_letter_queue_file: str | None = None
     buffer_full_policy: str = "block"
+    on_sequence_gap: str = "continue"
 
 
 @pytest.mark.parametrize(
@@ -565,6 +566,12 @@ def test_what_a_transaction_would_undo_is_refused(choice: dict[str, Any], remedy
     with pytest.raises(ConfigError, match=remedy):
         _check_failure_handling(cast("ProducerConfig", _Transactional(**choice)), set())
     _check_failure_handling(cast("ProducerConfig", _Transactional(None, **choice)), set())
+
+
+@pytest.mark.parametrize("off", [{"enable_idempotence": False}, {"acks": 1}])
+def test_a_gap_cannot_be_noticed_without_sequences(off: dict[str, Any]) -> None:
+    assert "needs sequences" in message_of(on_sequence_gap="fail", **off)
+    assert parse(on_sequence_gap="fail").on_sequence_gap == "fail"
 
 
 def test_a_transaction_may_have_a_dead_letter_file() -> None:
