@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,6 @@ from kproducer.config import (
     KafkaString,
     Key,
     ProducerConfig,
-    _check_failure_handling,
     _presentable,
     parse_config,
 )
@@ -546,15 +545,6 @@ def test_empty_dead_letter_places_are_none(empty: str | None) -> None:
     assert cfg.errors_dead_letter_queue_topic_name is None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Transactional:
-    transactional_id: str | None = "t"
-    errors_dead_letter_queue_topic_name: str | None = None
-    errors_dead_letter_queue_file: str | None = None
-    buffer_full_policy: str = "block"
-    on_sequence_gap: str = "continue"
-
-
 @pytest.mark.parametrize(
     ("choice", "remedy"),
     [
@@ -563,9 +553,8 @@ class _Transactional:
     ],
 )
 def test_what_a_transaction_would_undo_is_refused(choice: dict[str, Any], remedy: str) -> None:
-    with pytest.raises(ConfigError, match=remedy):
-        _check_failure_handling(cast("ProducerConfig", _Transactional(**choice)), set())
-    _check_failure_handling(cast("ProducerConfig", _Transactional(None, **choice)), set())
+    assert remedy in message_of(transactional_id="t", **choice)
+    parse(**choice)
 
 
 @pytest.mark.parametrize("off", [{"enable_idempotence": False}, {"acks": 1}])
@@ -575,5 +564,4 @@ def test_a_gap_cannot_be_noticed_without_sequences(off: dict[str, Any]) -> None:
 
 
 def test_a_transaction_may_have_a_dead_letter_file() -> None:
-    cfg = cast("ProducerConfig", _Transactional(errors_dead_letter_queue_file="f"))
-    assert _check_failure_handling(cfg, set()) is cfg
+    assert parse(transactional_id="t", errors_dead_letter_queue_file="f").errors_dead_letter_queue_file == "f"
