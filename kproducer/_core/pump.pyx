@@ -27,19 +27,7 @@ from kproducer._core.csrc cimport (
     KP_CODEC_LEVEL_DEFAULT,
     KP_CODE_TXN_REFUSED,
     KP_COUNTER_COUNT,
-    KP_EV_BATCH_REFUSED,
     KP_EV_CONN_CLOSED,
-    KP_EV_CONN_WANTED,
-    KP_EV_EXPIRED,
-    KP_EV_METADATA_STALE,
-    KP_EV_PARTITION_QUIET,
-    KP_EV_PUMP_FATAL,
-    KP_EV_STOPPED,
-    KP_EV_THROTTLED,
-    KP_EV_TOPIC_WANTED,
-    KP_EV_TXN_DRAINED,
-    KP_EV_TXN_FAILED,
-    KP_EV_TXN_PARTITION,
     KP_FORKED,
     KP_HIST_BUCKETS,
     KP_NEVER,
@@ -73,8 +61,6 @@ from kproducer._core.csrc cimport (
     kp_leader,
     kp_msg,
     kp_msg_free,
-    kp_msg_new,
-    kp_msg_type,
     kp_pool_available,
     kp_pump_free,
     kp_pump_join,
@@ -86,7 +72,6 @@ from kproducer._core.csrc cimport (
     kp_result_release,
     kp_status,
     kp_socket_close,
-    kp_strdup,
     kp_topic,
     kp_topic_take_used,
     kp_txn_close,
@@ -95,9 +80,9 @@ from kproducer._core.csrc cimport (
     kp_unobserved,
     kp_wake_clear,
 )
-from kproducer._core.status cimport check, failure_of, make_error, raise_life, text_or_none
+from kproducer._core.messages cimport copied, event_of, new_command, topic_name
+from kproducer._core.status cimport check, failure_of, raise_life
 
-from kproducer._core import events as ev
 from kproducer._core.codecs import resolve_codec
 from kproducer.errors import ConfigError, IllegalStateError, UnobservedDeliveryError
 
@@ -135,71 +120,6 @@ def codec_sources():
     return sources
 
 
-cdef char *copied(str text) except? NULL:
-    if text is None:
-        return NULL
-    data = text.encode("utf-8", "replace")
-    return kp_strdup(<const char *>data, len(data))
-
-
-cdef kp_msg *new_command(kp_msg_type kind) except NULL:
-    cdef kp_msg *m = kp_msg_new(kind)
-    if m is NULL:
-        raise MemoryError
-    return m
-
-
-cdef str topic_name(kp_topic *topic):
-    return topic.name[:topic.name_len].decode()
-
-
-cdef object record_errors_of(const kp_msg *m):
-    return tuple([(m.record_errors[i].index, text_or_none(m.record_errors[i].message))
-                  for i in range(m.n_record_errors)])
-
-
-cdef object hint_of(const kp_msg *m):
-    if m.hint.node < 0:
-        return None
-    return ev.LeaderHint(m.hint.node, m.hint.epoch, text_or_none(m.hint_host), m.hint_port)
-
-
-cdef object event_of(const kp_msg *m):
-    kind = m.type
-    if kind == KP_EV_CONN_WANTED:
-        return ev.ConnWanted(m.node)
-    if kind == KP_EV_CONN_CLOSED:
-        return ev.ConnClosed(m.node, m.conn_gen, ev.CloseCause(m.code), m.count)
-    if kind == KP_EV_BATCH_REFUSED:
-        return ev.BatchRefused(
-            topic_name(m.topic), m.partition, m.hold_gen, m.batch_id, m.code, text_or_none(m.message),
-            record_errors_of(m), bool(m.flag_a), bool(m.flag_b), m.attempts, m.records, m.offset, m.node,
-            m.producer_id, m.producer_epoch, hint_of(m))
-    if kind == KP_EV_PARTITION_QUIET:
-        return ev.PartitionQuiet(topic_name(m.topic), m.partition, m.hold_gen, m.offset, bool(m.flag_a),
-                                 m.producer_id, m.producer_epoch, bool(m.flag_b))
-    if kind == KP_EV_EXPIRED:
-        return ev.Expired(topic_name(m.topic), m.partition, m.hold_gen, m.count, bool(m.flag_a))
-    if kind == KP_EV_METADATA_STALE:
-        return ev.MetadataStale(topic_name(m.topic))
-    if kind == KP_EV_TOPIC_WANTED:
-        return ev.TopicWanted(topic_name(m.topic), m.count)
-    if kind == KP_EV_THROTTLED:
-        return ev.Throttled(m.node, m.count)
-    if kind == KP_EV_TXN_PARTITION:
-        return ev.TxnPartition(m.txn_gen, topic_name(m.topic), m.partition)
-    if kind == KP_EV_TXN_FAILED:
-        return ev.TxnFailed(m.txn_gen, None if m.topic is NULL else topic_name(m.topic), m.partition,
-                            make_error(m.code, text_or_none(m.message), {}))
-    if kind == KP_EV_TXN_DRAINED:
-        return ev.TxnDrained(m.txn_gen, bool(m.flag_a), bool(m.flag_b))
-    if kind == KP_EV_STOPPED:
-        return ev.Stopped(m.count)
-    if kind == KP_EV_PUMP_FATAL:
-        return ev.PumpFatal(text_or_none(m.message) or "unknown")
-    raise SystemError(f"event of unknown type {kind}")
-
-
 cdef void release_unobserved(kp_core *core) noexcept:
     """Results that nobody took would keep the core alive."""
     cdef kp_unobserved *list = NULL
@@ -230,7 +150,9 @@ cdef class Pump:
         memset(&config, 0, sizeof(config))
         config.client_id = name
         own_id = None if transactional_id is None else transactional_id.encode()
-        config.transactional_id = NULL if own_id is None else <const char *>own_id
+        config.transactional_id = NULL
+        if own_id is not None:
+            config.transactional_id = own_id
         config.acks = acks
         config.idempotent = idempotent
         config.ignore_keys = ignore_keys
