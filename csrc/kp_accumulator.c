@@ -24,9 +24,9 @@ static bool has_leader(const kp_partition *p) {
 
 /* The next one in turn that has a leader (KIP-480: any, if none has), from a random start. Taking turns is as even as
  * drawing lots, and consecutive batches go to different partitions, so that one request can carry them. */
-static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table, int32_t last) {
+static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table, int32_t live, int32_t last) {
     const uint32_t start = last >= 0 ? (uint32_t)last + 1 : (uint32_t)next_random(topic);
-    const uint32_t count = (uint32_t)table->count;
+    const uint32_t count = (uint32_t)live;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = (start + i) % count;
         if (has_leader(table->items[at])) {
@@ -37,11 +37,11 @@ static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table, int
 }
 
 /* KIP-794: another partition once batch.size bytes went to this one. `full` is the partition to leave. */
-static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, int32_t full) {
+static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, int32_t live, int32_t full) {
     kp_mutex_lock(&topic->lock);
     int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
-    if (sticky == full || sticky >= table->count) {
-        sticky = pick_sticky(topic, table, sticky);
+    if (sticky == full || sticky >= live) {
+        sticky = pick_sticky(topic, table, live, sticky);
         atomic_store_explicit(&topic->sticky_bytes, 0, memory_order_relaxed);
         atomic_store_explicit(&topic->sticky, sticky, memory_order_relaxed);
     }
@@ -49,27 +49,28 @@ static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, i
     return sticky;
 }
 
-static int32_t sticky_partition(kp_topic *topic, const kp_partition_table *table) {
+static int32_t sticky_partition(kp_topic *topic, const kp_partition_table *table, int32_t live) {
     const int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
     const int64_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-    if (kp_likely(sticky >= 0 && sticky < table->count && bytes < (int64_t)topic->core->config.batch_size)) {
+    if (kp_likely(sticky >= 0 && sticky < live && bytes < (int64_t)topic->core->config.batch_size)) {
         return sticky;
     }
-    return switch_sticky(topic, table, sticky);
+    return switch_sticky(topic, table, live, sticky);
 }
 
 static kp_status choose_partition(kp_topic *topic, const kp_record *r, int32_t wanted, kp_partition **out,
                                   bool *is_sticky) {
+    const int32_t live = kp_topic_live(topic); /* before the table, which is never smaller */
     kp_partition_table *table = kp_topic_table(topic);
-    if (table == NULL || table->count == 0 || wanted >= table->count) {
+    if (live == 0 || wanted >= live) {
         return KP_AGAIN;
     }
     int32_t index = wanted;
     *is_sticky = false;
     if (index < 0 && r->key_len >= 0 && !topic->core->config.ignore_keys) {
-        index = kp_murmur2_partition(r->key, (size_t)r->key_len, table->count);
+        index = kp_murmur2_partition(r->key, (size_t)r->key_len, live);
     } else if (index < 0) {
-        index = sticky_partition(topic, table);
+        index = sticky_partition(topic, table, live);
         *is_sticky = true;
     }
     *out = table->items[index];

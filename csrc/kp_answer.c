@@ -93,6 +93,7 @@ static void drop(kp_pump *pump, kp_partition *p, kp_batch *b, bool maybe) {
 }
 
 static void refused(kp_pump *pump, kp_partition *p, kp_batch *b, const kp_answer *answer, const kp_answers *all) {
+    b->last_code = answer->code;
     if (b->is_settled) {
         kp_mark_unresolved(p, b);
         kp_outcome_destroy(pump, b);
@@ -140,6 +141,7 @@ void kp_partition_lost(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *con
     KP_UNUSED(conn);
     no_longer_in_flight(p);
     b->maybe = b->maybe || maybe;
+    b->last_code = CODE_NETWORK_EXCEPTION;
     if (b->is_settled) {
         kp_mark_unresolved(p, b);
         kp_outcome_destroy(pump, b);

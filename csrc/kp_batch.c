@@ -167,6 +167,7 @@ static kp_batch *reserve_batch(const kp_batch *like, kp_result *result, size_t r
     b->flush_gen = like->flush_gen;
     b->txn_gen = like->txn_gen;
     b->attempts = like->attempts;
+    b->last_code = like->last_code;
     b->last_node = like->last_node;
     b->was_sent = like->was_sent;
     b->drained_ns = like->drained_ns;

@@ -50,6 +50,7 @@ typedef struct kp_batch {
     int16_t producer_epoch;
     int32_t base_sequence;
     int32_t attempts;
+    int32_t last_code; /* what the last attempt met; 0: nothing yet */
     int32_t last_node;
     int64_t drained_ns;
 } kp_batch;

@@ -56,8 +56,24 @@ static bool is_another_id(const kp_topic *topic, const kp_msg *m) {
     return m->has_id && topic->has_id && memcmp(topic->id, m->id, sizeof m->id) != 0;
 }
 
+/* Another topic of this name has fewer partitions: the others are no more. */
+static void forget_vanished(kp_pump *pump, kp_topic *topic, int32_t count) {
+    static const kp_failure gone = {.code = 3, .persisted = KP_NOT_PERSISTED, .node = -1,
+                                    .message = (char *)(uintptr_t) "the topic was created again with fewer partitions"};
+    const kp_partition_table *table = kp_topic_table(topic);
+    if (count < kp_topic_live(topic)) {
+        atomic_store(&topic->live, count);
+    }
+    for (int32_t i = count; table != NULL && i < table->count; i++) {
+        kp_partition_drop(pump, table->items[i], &gone);
+    }
+}
+
 static void set_id(kp_pump *pump, kp_topic *topic, const kp_msg *m) {
     const bool is_new_topic = is_another_id(topic, m);
+    if (is_new_topic) {
+        forget_vanished(pump, topic, m->count);
+    }
     topic->has_id = m->has_id;
     memcpy(topic->id, m->id, sizeof topic->id);
     const kp_partition_table *table = kp_topic_table(topic);
@@ -100,7 +116,10 @@ static void publish_topic(kp_pump *pump, const kp_msg *m) {
     for (int32_t i = 0; table != NULL && i < table->count; i++) {
         kp_partition_set_leader(pump, table->items[i], i < m->count ? m->leaders[i] : none);
     }
-    if (table != NULL && table->count >= atomic_load(&topic->wanted)) {
+    if (m->count > kp_topic_live(topic)) {
+        atomic_store(&topic->live, m->count);
+    }
+    if (kp_topic_live(topic) >= atomic_load(&topic->wanted)) {
         atomic_store(&topic->wanted, 0);
     }
     wake_topic_waiters(pump);

@@ -187,8 +187,7 @@ kp_status kp_topic_wait(kp_topic *topic, int32_t partition, uint64_t error_gen, 
     bool in_time = true;
     kp_mutex_lock(&core->wait_lock);
     while (status == KP_AGAIN && in_time) {
-        const kp_partition_table *table = kp_topic_table(topic);
-        if (table != NULL && partition < table->count) {
+        if (partition < kp_topic_live(topic)) {
             status = KP_OK;
         } else if (topic->error_gen != error_gen) {
             status = KP_ERR_IO;

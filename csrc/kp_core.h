@@ -99,6 +99,7 @@ typedef struct kp_topic {
     size_t name_len;
     struct kp_topic *next;
     _Atomic(kp_partition_table *) table; /* NULL until metadata came */
+    atomic_int live; /* partitions that records may go to: fewer than the table's after a smaller topic of the name came */
     uint8_t id[16];
     bool has_id;
     uint64_t id_gen; /* counts topic ids: a new one is a new topic under the old name */
@@ -172,6 +173,7 @@ void kp_core_release(kp_core *core);
 
 kp_topic *kp_core_topic(kp_core *core, const char *name, size_t len); /* finds or makes; NULL: no memory */
 kp_status kp_topic_grow(kp_topic *topic, int32_t count);              /* pump: adds partitions */
+static inline int32_t kp_topic_live(kp_topic *t) { return atomic_load_explicit(&t->live, memory_order_acquire); }
 static inline kp_partition_table *kp_topic_table(kp_topic *t) {
     return atomic_load_explicit(&t->table, memory_order_acquire);
 }

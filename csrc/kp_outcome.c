@@ -98,6 +98,7 @@ void kp_outcome_set_failure(const kp_pump *pump, kp_batch *b, const kp_failure *
     free(f->message);
     *f = *failure;
     f->message = failure->message == NULL ? NULL : kp_strdup(failure->message, strlen(failure->message));
+    f->cause = f->code < -1 ? b->last_code : 0;
     f->attempts = b->attempts;
     f->node = b->last_node;
     f->elapsed_ns = pump->now - b->created_ns;

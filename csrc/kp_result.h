@@ -38,7 +38,8 @@ typedef struct kp_record_error {
 } kp_record_error;
 
 typedef struct kp_failure {
-    int32_t code; /* Kafka's error code; client-side ones are negative below -1 */
+    int32_t code;  /* Kafka's error code; client-side ones are negative below -1 */
+    int32_t cause; /* what the last attempt had met, for a client-side code; 0: nothing */
     kp_persisted persisted;
     int32_t attempts;
     int32_t node; /* -1: none was asked */

@@ -37,7 +37,7 @@ from kproducer._core.csrc cimport (
     kp_record,
     kp_record_limit,
     kp_status,
-    kp_topic_table,
+    kp_topic_live,
     kp_topic_wait,
     kp_topic_want,
     kp_txn_check,
@@ -456,8 +456,7 @@ cdef class RecordAppender:
         return 0
 
     def _topic_timeout(self, TopicHandle handle, partition):
-        table = kp_topic_table(handle.topic)
-        known = 0 if table is NULL else table.count
+        known = kp_topic_live(handle.topic)
         what = "has no metadata" if known == 0 else f"has {known} partitions, so no partition {partition},"
         cause = self._explain_topic(handle.name)
         because = "" if cause is None else f": {cause}"

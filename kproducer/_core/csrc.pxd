@@ -175,6 +175,7 @@ cdef extern from "kp_result.h" nogil:
         char *message
     ctypedef struct kp_failure:
         int32_t code
+        int32_t cause
         int persisted
         int32_t attempts
         int32_t node
@@ -275,6 +276,7 @@ cdef extern from "kp_core.h" nogil:
     void kp_core_retain(kp_core *core)
     void kp_core_release(kp_core *core)
     kp_topic *kp_core_topic(kp_core *core, const char *name, size_t n)
+    int32_t kp_topic_live(kp_topic *t)
     kp_partition_table *kp_topic_table(kp_topic *t)
     bint kp_topic_take_used(kp_topic *t)
     kp_topic *kp_core_first_topic(kp_core *core)

@@ -1,10 +1,14 @@
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from kproducer._core.events import Action, Event
 from kproducer._core.letters import LetterSink
 
 def codec_sources() -> dict[str, str]:
     """{compression.type: where its functions come from}; for a codec that cannot be had, what would give it."""
+
+def refuse_second_import(events: ModuleType) -> None:
+    """Raise ImportError if `_core.events` is not the module that the extensions have been imported with."""
 
 class Pump:
     """The C core: accumulator, pump thread, queues. Commands may come from any thread; they never block.

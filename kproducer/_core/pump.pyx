@@ -83,6 +83,7 @@ from kproducer._core.csrc cimport (
 from kproducer._core.messages cimport copied, event_of, new_command, topic_name
 from kproducer._core.status cimport check, failure_of, raise_life
 
+from kproducer._core import events as first_events
 from kproducer._core.codecs import resolve_codec
 from kproducer.errors import ConfigError, IllegalStateError, UnobservedDeliveryError
 
@@ -118,6 +119,12 @@ def codec_sources():
         except ConfigError as error:
             sources[name] = str(error)
     return sources
+
+
+def refuse_second_import(events):
+    """Raise ImportError if the package is imported anew: extensions stay, and speak of the first import's classes."""
+    if events is not first_events:
+        raise ImportError("kproducer was imported, removed from sys.modules and imported again: start a new process")
 
 
 cdef void release_unobserved(kp_core *core) noexcept:

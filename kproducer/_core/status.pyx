@@ -85,7 +85,7 @@ cdef object failure_of(kp_result *r, int32_t index):
             return None
         code = own.code
         message = own.message
-    return make_error(code, text_or_none(message), {
+    error = make_error(code, text_or_none(message), {
         "topic": r.partition.topic.name[:r.partition.topic.name_len].decode(),
         "partition": r.partition.index,
         "broker": None if r.failure.node < 0 else r.failure.node,
@@ -93,6 +93,10 @@ cdef object failure_of(kp_result *r, int32_t index):
         "elapsed_ms": r.failure.elapsed_ns / 1e6,
         "persisted": PERSISTED[r.failure.persisted],
     })
+    if r.failure.cause != 0:
+        error.__cause__ = error_for(r.failure.cause)
+        error.add_note(f"the last attempt met: {error.__cause__}")
+    return error
 
 
 cdef object fatal_of(kp_core *core):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+from kproducer._core import events
 from kproducer._core.events import (
     Action,
     BatchRefused,
@@ -29,6 +30,7 @@ from kproducer._core.events import (
     TxnFailed,
     TxnPartition,
 )
+from kproducer._core.pump import refuse_second_import
 from kproducer.client.connection import Answer
 from kproducer.client.delivery import DeliveryPolicy, Verdict, verdict
 from kproducer.client.gaps import SequenceGaps
@@ -51,6 +53,8 @@ from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 
 logger = logging.getLogger(__name__)
+
+refuse_second_import(events)
 
 # Causes after which the broker is given time before it is dialled again.
 _UNHEALTHY = frozenset({CloseCause.PEER, CloseCause.TIMEOUT, CloseCause.PROTOCOL})

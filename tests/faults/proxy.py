@@ -18,7 +18,6 @@ from typing import Final, Self
 
 from kproducer.config import HostPort
 from kproducer.protocol.frames import FrameSplitter
-from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
 from tests.faults.effects import BlackHole, Close, Drop, Duplicate, Effect, Hold, Reset, Rewrite, Trickle
@@ -80,11 +79,12 @@ class FaultProxy:
 
     Args:
         brokers: addresses of the real ones, as `host:port`.
+        receive_buffer_bytes: of each connection of a client, default the system's; a small one is a small window.
 
     Use it as a context manager; `bootstrap_servers` is what the client gets.
     """
 
-    def __init__(self, brokers: Iterable[str]) -> None:
+    def __init__(self, brokers: Iterable[str], *, receive_buffer_bytes: int | None = None) -> None:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._counts: dict[int, int] = {}
@@ -92,6 +92,7 @@ class FaultProxy:
         self._threads: list[threading.Thread] = []
         self._pipes: set[_Pipe] = set()
         self._refused: set[HostPort] = set()
+        self._receive_buffer_bytes = receive_buffer_bytes
         self.connections = 0
         self._listeners = {_host_port(broker): socket.create_server(("127.0.0.1", 0)) for broker in brokers}
         self._addresses = {
@@ -102,6 +103,8 @@ class FaultProxy:
     def __enter__(self) -> Self:
         for broker, listener in self._listeners.items():
             listener.settimeout(_POLL_S)
+            if self._receive_buffer_bytes is not None:  # accepted sockets inherit it
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
             self._spawn(self._accept, broker, listener)
         return self
 
@@ -236,16 +239,6 @@ class FaultProxy:
             answer = replace(told, brokers=brokers)
             return METADATA.encode_response(
                 answer, exchange.api_version, correlation_id=exchange.correlation_id
-            )
-        if exchange.api_key == FIND_COORDINATOR.key:
-            _, found = FIND_COORDINATOR.decode_response(frame[4:], exchange.api_version)
-            moved = replace(
-                found,
-                port=self._port(found.host, found.port),
-                coordinators=tuple(replace(c, port=self._port(c.host, c.port)) for c in found.coordinators),
-            )
-            return FIND_COORDINATOR.encode_response(
-                moved, exchange.api_version, correlation_id=exchange.correlation_id
             )
         if exchange.api_key == PRODUCE.key and exchange.api_version >= _HINTS_SINCE:
             _, produced = PRODUCE.decode_response(frame[4:], exchange.api_version)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from kproducer import KafkaProducer
+from kproducer.errors import KafkaError
+from kproducer.protocol.api import Api
+from kproducer.protocol.messages.metadata import METADATA, MetadataResponse
 from kproducer.protocol.messages.produce import (
     PRODUCE,
     PartitionProduceResponse,
@@ -26,6 +32,7 @@ from tests.fakes.scripted_broker import (
     ScriptedCluster,
     VersionTable,
 )
+from tests.faults.proxy import FaultProxy
 from tests.wire.decoder import DecodedBatch, decode_batch
 
 TOPIC: Final = "faults"
@@ -82,6 +89,46 @@ class Stage:
         """The log of a partition, by value."""
         return [record.value for batch in self.batches(partition) for record in batch.records]
 
+    def logs(self) -> list[list[tuple[int, bytes]]]:
+        """(offset, value) of each partition, as `Workload.judge` takes them."""
+        count = len(self.topic.leaders)
+        return [
+            list(enumerate(value or b"" for value in self.values(partition))) for partition in range(count)
+        ]
+
+    def epochs_and_gaps(self, partition: int = 0) -> tuple[set[int], int]:
+        """The producer epochs in the log of a partition, and how many batches do not follow their neighbour."""
+        batches = self.batches(partition)
+        gaps = sum(
+            after.base_sequence != before.base_sequence + before.record_count
+            for before, after in itertools.pairwise(batches)
+            if after.producer_epoch == before.producer_epoch
+        )
+        return {batch.producer_epoch for batch in batches}, gaps
+
+    def received(self, api: Api[Any, Any]) -> int:
+        """How many requests of an API came to all brokers together."""
+        return sum(len(broker.received(api)) for broker in self.brokers)
+
+    def wait_for_metadata(self, rounds: int, timeout_s: float = 5.0) -> None:
+        """Wait until metadata was asked for so many times more."""
+        target, deadline = self.received(METADATA) + rounds, time.monotonic() + timeout_s
+        while self.received(METADATA) < target:
+            assert time.monotonic() < deadline, "metadata was not asked for again"
+            time.sleep(0.01)
+
+    def on_metadata(self, change: Callable[[MetadataResponse], MetadataResponse]) -> Callable[[], None]:
+        """Let every broker change what it says of the cluster; returns what ends that."""
+        truths = [broker.default(METADATA) for broker in self.brokers]
+        for broker, truth in zip(self.brokers, truths, strict=True):
+            broker.on(METADATA, functools.partial(_changed, truth, change))
+
+        def tell_the_truth() -> None:
+            for broker, truth in zip(self.brokers, truths, strict=True):
+                broker.on(METADATA, truth)
+
+        return tell_the_truth
+
 
 @contextlib.contextmanager
 def stage(
@@ -93,6 +140,34 @@ def stage(
         for broker in made.brokers:
             stack.enter_context(broker)
         yield made
+
+
+def _changed(
+    truth: Handler, change: Callable[[MetadataResponse], MetadataResponse], request: Received
+) -> MetadataResponse:
+    return change(truth(request))
+
+
+@contextlib.contextmanager
+def behind_proxy(on: Stage, **config: object) -> Iterator[tuple[FaultProxy, KafkaProducer]]:
+    """A producer that reaches the brokers through a fault proxy."""
+    with (
+        FaultProxy(on.bootstrap_servers.split(",")) as proxy,
+        on.producer(**({"bootstrap_servers": proxy.bootstrap_servers} | config)) as producer,
+    ):
+        yield proxy, producer
+
+
+def facts_of(error: KafkaError) -> dict[str, object]:
+    """What an error tells of its record, but for the time, which is only checked to be there."""
+    assert error.elapsed_ms is not None
+    assert error.elapsed_ms >= 0
+    return {
+        "broker": error.broker,
+        "place": (error.topic, error.partition),
+        "attempts": error.attempts,
+        "persisted": error.persisted,
+    }
 
 
 def answered(code: int, **fields: Any) -> Handler:

@@ -5,10 +5,8 @@ A fault proxy stands between the producer and a scripted broker that knows seque
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,7 @@ from tests.faults.effects import (
     with_trailing,
 )
 from tests.faults.proxy import Direction, FaultProxy
-from tests.faults.stage import TOPIC, Stage, stage
+from tests.faults.stage import TOPIC, behind_proxy, stage
 
 _MIB = 1 << 20
 
@@ -64,15 +62,6 @@ MALFORMED: dict[str, Effect] = {
 CONTROL_MALFORMED = [name for name in MALFORMED if name not in ("bytes after the end", "body all zero")]
 
 
-@contextlib.contextmanager
-def _behind_proxy(on: Stage, **config: object) -> Iterator[tuple[FaultProxy, KafkaProducer]]:
-    with (
-        FaultProxy(on.bootstrap_servers.split(",")) as proxy,
-        on.producer(**({"bootstrap_servers": proxy.bootstrap_servers} | config)) as producer,
-    ):
-        yield proxy, producer
-
-
 def _resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096
@@ -84,8 +73,9 @@ def _send_all(producer: KafkaProducer, first: int, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
+@pytest.mark.row("F7", "F9", "F10", "F11")
 def test_a_malformed_produce_answer_costs_a_connection_and_nothing_else(name: str) -> None:
-    with stage() as on, _behind_proxy(on) as (proxy, producer):
+    with stage() as on, behind_proxy(on) as (proxy, producer):
         assert _send_all(producer, 0, 10) == list(range(10))
         before, memory = proxy.connections, _resident_bytes()
         rule = proxy.on(MALFORMED[name])
@@ -99,8 +89,9 @@ def test_a_malformed_produce_answer_costs_a_connection_and_nothing_else(name: st
 
 
 @pytest.mark.parametrize("name", MALFORMED)
+@pytest.mark.row("F7", "F9", "F10", "F11")
 def test_malformed_answers_with_five_requests_in_flight_lose_and_repeat_nothing(name: str) -> None:
-    with stage() as on, _behind_proxy(on, batch_size=300) as (proxy, producer):
+    with stage() as on, behind_proxy(on, batch_size=300) as (proxy, producer):
         _send_all(producer, 0, 1)
         rule = proxy.on(MALFORMED[name], skip=2, times=3)
         assert _send_all(producer, 1, 300) == list(range(1, 301))
@@ -110,6 +101,7 @@ def test_malformed_answers_with_five_requests_in_flight_lose_and_repeat_nothing(
 
 @pytest.mark.parametrize("name", CONTROL_MALFORMED)
 @pytest.mark.parametrize("api", [API_VERSIONS, METADATA, INIT_PRODUCER_ID], ids=lambda api: api.name)
+@pytest.mark.row("F9", "F10", "F11")
 def test_a_malformed_answer_on_the_control_connection_is_asked_again(api: Api[Any, Any], name: str) -> None:
     with stage() as on, FaultProxy(on.bootstrap_servers.split(",")) as proxy:
         rule = proxy.on(MALFORMED[name], api_key=api.key, times=2)
@@ -120,9 +112,10 @@ def test_a_malformed_answer_on_the_control_connection_is_asked_again(api: Api[An
 
 
 @pytest.mark.parametrize("name", ["connection reset", "size negative", "body all 0xff"])
+@pytest.mark.row("F9", "F10")
 def test_without_idempotence_each_record_arrives_at_least_once_and_completes_once(name: str) -> None:
     completed: list[int] = []
-    with stage() as on, _behind_proxy(on, batch_size=300, enable_idempotence=False) as (proxy, producer):
+    with stage() as on, behind_proxy(on, batch_size=300, enable_idempotence=False) as (proxy, producer):
         proxy.on(MALFORMED[name], skip=2, times=3)
         for n in range(300):
             on_delivery = functools.partial(_note, completed, n)
@@ -137,6 +130,7 @@ def _note(completed: list[int], n: int, metadata: RecordMetadata | None, error: 
     completed.append(n)
 
 
+@pytest.mark.row("F54")
 def test_acks_0_completes_without_offsets_and_outlives_its_connections() -> None:
     with stage() as on, on.producer(acks=0, enable_idempotence=False) as producer:
         for n in range(20):
@@ -146,8 +140,9 @@ def test_acks_0_completes_without_offsets_and_outlives_its_connections() -> None
         producer.flush(5)
 
 
+@pytest.mark.row("F8")
 def test_an_answer_that_comes_twice_ends_the_connection_and_no_record() -> None:
-    with stage() as on, _behind_proxy(on) as (proxy, producer):
+    with stage() as on, behind_proxy(on) as (proxy, producer):
         proxy.on(Duplicate(), times=3)
         for n in range(10):
             assert producer.send(TOPIC, b"%d" % n, partition=0).result(10).offset == n
@@ -155,12 +150,13 @@ def test_an_answer_that_comes_twice_ends_the_connection_and_no_record() -> None:
 
 
 @pytest.mark.parametrize("in_flight", range(1, 6))
+@pytest.mark.row("F7")
 def test_answers_lost_after_the_append_are_recognised_as_duplicates_with_the_first_offset(
     in_flight: int,
 ) -> None:
     with (
         stage() as on,
-        _behind_proxy(
+        behind_proxy(
             on, batch_size=300, max_in_flight_requests_per_connection=in_flight, request_timeout_ms=400
         ) as (proxy, producer),
     ):
@@ -172,8 +168,9 @@ def test_answers_lost_after_the_append_are_recognised_as_duplicates_with_the_fir
 
 
 @pytest.mark.parametrize("direction", Direction, ids=lambda direction: direction.name.lower())
+@pytest.mark.row("F5")
 def test_a_half_open_connection_is_left_after_the_request_timeout(direction: Direction) -> None:
-    with stage() as on, _behind_proxy(on, request_timeout_ms=400) as (proxy, producer):
+    with stage() as on, behind_proxy(on, request_timeout_ms=400) as (proxy, producer):
         _send_all(producer, 0, 10)
         proxy.on(BlackHole(), direction=direction)
         began = time.monotonic()
@@ -182,22 +179,25 @@ def test_a_half_open_connection_is_left_after_the_request_timeout(direction: Dir
         assert on.values() == [b"%d" % n for n in range(20)]
 
 
+@pytest.mark.row("F6")
 def test_an_answer_byte_by_byte_is_put_together() -> None:
-    with stage() as on, _behind_proxy(on) as (proxy, producer):
+    with stage() as on, behind_proxy(on) as (proxy, producer):
         proxy.on(Trickle(), times=3)
         before = proxy.connections
         assert _send_all(producer, 0, 10) == list(range(10))
         assert proxy.connections <= before + 2  # the control and the produce connection, once each
 
 
+@pytest.mark.row("F6")
 def test_a_request_byte_by_byte_is_only_late() -> None:
-    with stage() as on, _behind_proxy(on) as (proxy, producer):
+    with stage() as on, behind_proxy(on) as (proxy, producer):
         proxy.on(Trickle(piece=7), direction=Direction.REQUEST)
         assert _send_all(producer, 0, 50) == list(range(50))
 
 
+@pytest.mark.row("F3")
 def test_a_held_answer_holds_nothing_but_its_connection() -> None:
-    with stage(brokers=2, partitions=2) as on, _behind_proxy(on) as (proxy, producer):
+    with stage(brokers=2, partitions=2) as on, behind_proxy(on) as (proxy, producer):
         for partition in (0, 1):
             producer.send(TOPIC, b"warm", partition=partition).result(10)
         hold = Hold()
@@ -211,22 +211,11 @@ def test_a_held_answer_holds_nothing_but_its_connection() -> None:
         assert waiting.result(10).offset == 1
 
 
-def _wait_for_metadata(on: Stage, rounds: int) -> None:
-    """Wait until metadata was asked for so many times more."""
-
-    def asked() -> int:
-        return sum(len(broker.received(METADATA)) for broker in on.brokers)
-
-    target, deadline = asked() + rounds, time.monotonic() + 5
-    while asked() < target:
-        assert time.monotonic() < deadline, "metadata was not asked for again"
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("is_idempotent", [True, False], ids=["idempotent", "not idempotent"])
+@pytest.mark.row("F14")
 def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered(is_idempotent: bool) -> None:
     config = {"batch_size": 300, "metadata_max_age_ms": 50, "enable_idempotence": is_idempotent}
-    with stage(brokers=2) as on, _behind_proxy(on, **config) as (proxy, producer):
+    with stage(brokers=2) as on, behind_proxy(on, **config) as (proxy, producer):
         old, new = on.brokers
         producer.send(TOPIC, b"0", partition=0).result(10)
         hold = Hold()
@@ -234,9 +223,9 @@ def test_nothing_goes_to_a_new_leader_while_the_old_one_has_not_answered(is_idem
         futures = [producer.send(TOPIC, b"1", partition=0)]
         old.wait_for(PRODUCE, 2)
         on.cluster.move(TOPIC, 0, new.node_id)
-        _wait_for_metadata(on, 2)
+        on.wait_for_metadata(2)
         futures += [producer.send(TOPIC, b"%d" % n, partition=0) for n in range(2, 100)]
-        _wait_for_metadata(on, 3)
+        on.wait_for_metadata(3)
         assert new.received(PRODUCE) == []
         hold.release()
         assert [future.result(10).offset for future in futures] == list(range(1, 100))

@@ -11,11 +11,16 @@ from kproducer import KafkaProducer
 from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.testing import KafkaCluster
 from tests.faults.effects import Drop, Effect, Reset, with_size
+from tests.faults.matrix import Recorder
 from tests.faults.nemesis import Fault, Nemesis
 from tests.faults.proxy import Direction, FaultProxy
 from tests.faults.workload import Workload, read_back
 
 _PARTITIONS = 6
+FAULTS = [
+    pytest.param(Fault.KILL, marks=pytest.mark.row("F1"), id="kill"),
+    pytest.param(Fault.PAUSE, marks=pytest.mark.row("F3"), id="pause"),
+]
 
 
 def _topic(cluster: KafkaCluster, partitions: int = _PARTITIONS) -> str:
@@ -24,9 +29,9 @@ def _topic(cluster: KafkaCluster, partitions: int = _PARTITIONS) -> str:
     return name
 
 
-@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_is_lost_repeated_or_reordered_when_a_leader_dies_or_freezes(
-    harmed3: KafkaCluster, fault: Fault
+    harmed3: KafkaCluster, fault: Fault, matrix: Recorder
 ) -> None:
     topic = _topic(harmed3)
     with KafkaProducer(bootstrap_servers=harmed3.bootstrap_servers, request_timeout_ms=3_000) as producer:
@@ -36,7 +41,7 @@ def test_nothing_is_lost_repeated_or_reordered_when_a_leader_dies_or_freezes(
         deed = Nemesis(harmed3, topic, _PARTITIONS, seed=1).strike(fault, 0, 5)
         time.sleep(2)
         workload.stop()
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert verdict.faults == {}
     assert verdict.failed == 0, verdict.causes
     assert verdict.acknowledged == verdict.accepted > 50_000
@@ -45,11 +50,13 @@ def test_nothing_is_lost_repeated_or_reordered_when_a_leader_dies_or_freezes(
 
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(Fault.KILL, marks=pytest.mark.chaos), Fault.PAUSE],
-    ids=lambda fault: fault.name.lower(),
+    [
+        pytest.param(Fault.KILL, marks=[pytest.mark.chaos, pytest.mark.row("F1")], id="kill"),
+        pytest.param(Fault.PAUSE, marks=pytest.mark.row("F3"), id="pause"),
+    ],
 )
 def test_what_expires_while_a_leader_is_away_is_called_rightly_and_the_rest_is_in_order(
-    harmed3: KafkaCluster, fault: Fault
+    harmed3: KafkaCluster, fault: Fault, matrix: Recorder
 ) -> None:
     topic = _topic(harmed3)
     with KafkaProducer(
@@ -64,7 +71,7 @@ def test_what_expires_while_a_leader_is_away_is_called_rightly_and_the_rest_is_i
         deed = Nemesis(harmed3, topic, _PARTITIONS, seed=1).strike(fault, 0, 6)
         time.sleep(3)
         workload.stop()
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert verdict.faults == {}, verdict
     assert verdict.failed > 0
     assert verdict.acknowledged + verdict.failed == verdict.accepted
@@ -73,6 +80,7 @@ def test_what_expires_while_a_leader_is_away_is_called_rightly_and_the_rest_is_i
 
 
 @pytest.mark.parametrize("in_flight", range(1, 6))
+@pytest.mark.row("F7")
 def test_answers_lost_after_the_append_are_answered_with_the_first_offset(
     harmed3: KafkaCluster, in_flight: int
 ) -> None:
@@ -97,8 +105,9 @@ def test_answers_lost_after_the_append_are_answered_with_the_first_offset(
 
 @pytest.mark.parametrize("effect", [Reset(), with_size(-1)], ids=["reset", "negative size"])
 @pytest.mark.parametrize("direction", Direction, ids=lambda direction: direction.name.lower())
+@pytest.mark.row("F10", "F47")
 def test_connections_broken_again_and_again_under_load_cost_nothing(
-    harmed3: KafkaCluster, effect: Effect, direction: Direction
+    harmed3: KafkaCluster, effect: Effect, direction: Direction, matrix: Recorder
 ) -> None:
     topic = _topic(harmed3)
     with (
@@ -116,10 +125,11 @@ def test_connections_broken_again_and_again_under_load_cost_nothing(
         workload.stop()
         producer.flush(20)
         assert proxy.requests(PRODUCE.key) > 40
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert (verdict.faults, verdict.failed) == ({}, 0)
 
 
+@pytest.mark.row("F13")
 def test_the_first_batches_of_topics_made_by_the_first_record_keep_their_order(harmed3: KafkaCluster) -> None:
     # KAFKA-15591: the leader of a topic that was just made refuses for a moment, then accepts any sequence.
     with KafkaProducer(
@@ -138,7 +148,10 @@ def test_the_first_batches_of_topics_made_by_the_first_record_keep_their_order(h
 
 @pytest.mark.chaos
 @pytest.mark.timeout(240)
-def test_a_cluster_that_was_down_for_ten_seconds_gets_what_was_buffered(harmed3: KafkaCluster) -> None:
+@pytest.mark.row("F16")
+def test_a_cluster_that_was_down_for_ten_seconds_gets_what_was_buffered(
+    harmed3: KafkaCluster, matrix: Recorder
+) -> None:
     topic = _topic(harmed3)
     with KafkaProducer(
         bootstrap_servers=harmed3.bootstrap_servers, request_timeout_ms=3_000, max_block_ms=60_000
@@ -156,14 +169,17 @@ def test_a_cluster_that_was_down_for_ten_seconds_gets_what_was_buffered(harmed3:
         healed = time.monotonic()
         time.sleep(6)
         workload.stop()
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert (verdict.faults, verdict.failed) == ({}, 0)
     assert workload.recovery_s(healed) < 5
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(240)
-def test_a_producer_made_before_its_cluster_delivers_when_that_is_up(harmed3: KafkaCluster) -> None:
+@pytest.mark.row("F16")
+def test_a_producer_made_before_its_cluster_delivers_when_that_is_up(
+    harmed3: KafkaCluster, matrix: Recorder
+) -> None:
     topic = _topic(harmed3)
     for node in harmed3.nodes:
         node.kill()
@@ -180,6 +196,6 @@ def test_a_producer_made_before_its_cluster_delivers_when_that_is_up(harmed3: Ka
     time.sleep(5)
     workload.stop()
     producer.close(30)
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert (verdict.faults, verdict.failed) == ({}, 0)
     assert verdict.acknowledged > 0

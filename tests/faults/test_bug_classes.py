@@ -283,7 +283,6 @@ def test_a_process_that_was_stopped_does_not_expire_what_was_acknowledged_meanwh
         assert len(on.values()) == 101
 
 
-@pytest.mark.xfail(reason="the control thread reads time.monotonic_ns by name, so a back-off never ends")
 def test_a_frozen_clock_of_a_test_suite_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # As freezegun does it: the clocks say the same for ever, by whatever name of a module they are called.
     with (

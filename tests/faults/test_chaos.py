@@ -13,6 +13,7 @@ import pytest
 
 from kproducer import KafkaProducer
 from kproducer.testing import KafkaCluster
+from tests.faults.matrix import Recorder
 from tests.faults.nemesis import Nemesis
 from tests.faults.workload import Verdict, Workload
 
@@ -29,8 +30,9 @@ IMPATIENT = (1_000, 1_500)
 @pytest.mark.chaos
 @pytest.mark.timeout(_SECONDS + 300)
 @pytest.mark.parametrize("timeouts", [PATIENT, IMPATIENT], ids=["patient", "impatient"])
+@pytest.mark.row("F1", "F3")
 def test_nothing_is_lost_repeated_or_reordered_while_brokers_die_and_freeze(
-    harmed3: KafkaCluster, timeouts: tuple[int, int]
+    harmed3: KafkaCluster, timeouts: tuple[int, int], matrix: Recorder
 ) -> None:
     topic = f"chaos-{uuid.uuid4().hex[:8]}"
     harmed3.create_topic(topic, _PARTITIONS, 3)
@@ -52,7 +54,7 @@ def test_nothing_is_lost_repeated_or_reordered_while_brokers_die_and_freeze(
     workload.stop()
     elapsed = time.monotonic() - began
     producer.close(60)
-    verdict = workload.verdict(harmed3.bootstrap_servers)
+    verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     _print_report(workload, nemesis, verdict, began, elapsed)
     assert verdict.faults == {}
     assert verdict.acknowledged + verdict.failed == verdict.accepted

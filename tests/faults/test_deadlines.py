@@ -21,6 +21,7 @@ def _wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 5.0) ->
         time.sleep(0.01)
 
 
+@pytest.mark.row("F5")
 def test_a_request_without_an_answer_is_sent_again_on_another_connection() -> None:
     with stage() as on, on.producer(request_timeout_ms=300) as producer:
         broker = on.brokers[0]
@@ -34,6 +35,7 @@ def test_a_request_without_an_answer_is_sent_again_on_another_connection() -> No
         assert sequences([lost]) == sequences([again])
 
 
+@pytest.mark.row("F38")
 def test_a_record_that_was_never_sent_expires_as_surely_not_persisted() -> None:
     with stage() as on, on.producer(delivery_timeout_ms=600, request_timeout_ms=500) as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -54,6 +56,7 @@ def test_a_record_that_was_never_sent_expires_as_surely_not_persisted() -> None:
         assert on.values() == [b"0", b"3"]
 
 
+@pytest.mark.row("F38")
 def test_a_record_that_expires_in_flight_may_be_persisted_and_the_partition_goes_on() -> None:
     with stage() as on, on.producer(delivery_timeout_ms=600, request_timeout_ms=500) as producer:
         broker = on.brokers[0]
@@ -72,6 +75,7 @@ def test_a_record_that_expires_in_flight_may_be_persisted_and_the_partition_goes
         assert (0, 2) not in sent  # and nothing was sent behind it
 
 
+@pytest.mark.row("F38")
 def test_a_late_success_of_an_expired_batch_keeps_the_epoch() -> None:
     # Expiry needs linger + request timeout, so the answer can only be later than that if a refusal came first.
     with stage() as on, on.producer(delivery_timeout_ms=600, request_timeout_ms=600) as producer:
@@ -86,6 +90,7 @@ def test_a_late_success_of_an_expired_batch_keeps_the_epoch() -> None:
         assert sequences(broker.received(PRODUCE))[-1] == (0, 2)
 
 
+@pytest.mark.row("F46")
 def test_throttling_pauses_only_the_broker_that_asked_for_it() -> None:
     with stage(brokers=2, partitions=2) as on, on.producer() as producer:
         slow = on.brokers[0]
@@ -109,6 +114,7 @@ def _throttled(answer: ProduceResponse, throttle_ms: int) -> ProduceResponse:
     return ProduceResponse(responses=answer.responses, throttle_time_ms=throttle_ms)
 
 
+@pytest.mark.row("F47")
 def test_idle_connections_are_closed_by_the_client_and_opened_again() -> None:
     with stage() as on, on.producer(connections_max_idle_ms=200) as producer:
         broker = on.brokers[0]
@@ -125,6 +131,7 @@ def _close_all(broker: ScriptedBroker) -> None:
     _wait_until(lambda: not old & set(broker._open), "the connections are still open")
 
 
+@pytest.mark.row("F47")
 def test_connections_closed_by_the_broker_while_idle_fail_no_record() -> None:
     with stage() as on, on.producer() as producer:
         broker = on.brokers[0]
@@ -134,6 +141,7 @@ def test_connections_closed_by_the_broker_while_idle_fail_no_record() -> None:
         assert on.values() == [b"%d" % n for n in range(5)]
 
 
+@pytest.mark.row("F16")
 def test_bootstrap_servers_that_are_dead_at_first_are_tried_until_they_are_there() -> None:
     with stage() as on, FaultProxy(on.bootstrap_servers.split(",")) as proxy:
         proxy.refuse(on.bootstrap_servers)
@@ -146,6 +154,7 @@ def test_bootstrap_servers_that_are_dead_at_first_are_tried_until_they_are_there
         assert on.values() == [b"1"]
 
 
+@pytest.mark.row("F16")
 def test_a_cluster_that_is_away_for_a_while_gets_what_was_buffered() -> None:
     with (
         stage(brokers=3, partitions=3) as on,

@@ -50,6 +50,7 @@ def _expected(count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("code", RETRIED.values(), ids=RETRIED.keys())
+@pytest.mark.row("F12", "F15", "F24")
 def test_a_retriable_refusal_is_sent_again_under_the_same_sequence(code: int) -> None:
     with stage() as on, on.producer() as producer:
         on.brokers[0].push(PRODUCE, answered(code), answered(code))
@@ -61,6 +62,7 @@ def test_a_retriable_refusal_is_sent_again_under_the_same_sequence(code: int) ->
 
 
 @pytest.mark.parametrize("code", APPENDED_ANYWAY.values(), ids=APPENDED_ANYWAY.keys())
+@pytest.mark.row("F7", "F15", "F24")
 def test_a_batch_that_was_appended_in_spite_of_its_error_is_not_written_twice(code: int) -> None:
     with stage() as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -70,6 +72,7 @@ def test_a_batch_that_was_appended_in_spite_of_its_error_is_not_written_twice(co
         assert on.values() == [b"0", b"1", b"2"]
 
 
+@pytest.mark.row("F12")
 def test_an_unknown_code_fails_its_batch_with_the_raw_number_and_the_partition_goes_on() -> None:
     with stage() as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -82,6 +85,7 @@ def test_an_unknown_code_fails_its_batch_with_the_raw_number_and_the_partition_g
         assert sequences(on.brokers[0].received(PRODUCE))[-1] == (1, 0)
 
 
+@pytest.mark.row("F25")
 def test_a_gap_at_the_head_restarts_the_sequence_under_the_next_epoch() -> None:
     with stage() as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -90,6 +94,7 @@ def test_a_gap_at_the_head_restarts_the_sequence_under_the_next_epoch() -> None:
         assert sequences(on.brokers[0].received(PRODUCE)) == [(0, 0), (0, 1), (1, 0)]
 
 
+@pytest.mark.row("F7", "F25")
 def test_a_gap_at_the_head_of_a_batch_that_may_be_in_the_log_fails_it() -> None:
     with stage() as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -100,6 +105,7 @@ def test_a_gap_at_the_head_of_a_batch_that_may_be_in_the_log_fails_it() -> None:
         assert producer.send(TOPIC, b"2", partition=0).result(10).offset == 1
 
 
+@pytest.mark.row("F7")
 def test_a_batch_whose_answer_was_lost_is_never_sent_under_another_epoch() -> None:
     # The broker would take it for a new batch: once in the log under each epoch.
     with stage() as on, on.producer() as producer:
@@ -113,6 +119,7 @@ def test_a_batch_whose_answer_was_lost_is_never_sent_under_another_epoch() -> No
         assert on.values() == [b"0", b"1", b"2"]
 
 
+@pytest.mark.row("F7")
 def test_a_bump_for_one_batch_does_not_resend_another_whose_answer_was_lost() -> None:
     with stage() as on, on.producer() as producer:
         broker = on.brokers[0]
@@ -129,6 +136,7 @@ def test_a_bump_for_one_batch_does_not_resend_another_whose_answer_was_lost() ->
         assert on.values() == [b"0", b"1", b"2", b"3"]
 
 
+@pytest.mark.row("F12")
 def test_a_partition_left_out_of_the_answer_is_sent_again_and_not_written_twice() -> None:
     with stage() as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -138,6 +146,7 @@ def test_a_partition_left_out_of_the_answer_is_sent_again_and_not_written_twice(
         assert on.values() == [b"0", b"1", b"2"]
 
 
+@pytest.mark.row("F2")
 def test_a_leader_hint_is_followed_at_once_even_to_a_broker_that_is_new() -> None:
     # 5 s of backoff: without the hint the record would come late (KIP-951).
     with stage(brokers=2) as on, on.producer(retry_backoff_ms=5_000, retry_backoff_max_ms=5_000) as producer:
@@ -159,6 +168,7 @@ def test_a_leader_hint_is_followed_at_once_even_to_a_broker_that_is_new() -> Non
         assert len(second.received(PRODUCE)) == 1
 
 
+@pytest.mark.row("F2")
 def test_a_leader_hint_of_an_older_epoch_is_ignored() -> None:
     with stage(brokers=2) as on, on.producer() as producer:
         on.topic.epochs[0] = 9
@@ -170,6 +180,7 @@ def test_a_leader_hint_of_an_older_epoch_is_ignored() -> None:
         assert second.received(PRODUCE) == []
 
 
+@pytest.mark.row("F15")
 def test_later_batches_in_flight_wait_behind_a_refused_one_and_keep_their_order() -> None:
     with stage() as on, on.producer(batch_size=200) as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
@@ -179,6 +190,7 @@ def test_later_batches_in_flight_wait_behind_a_refused_one_and_keep_their_order(
         assert on.values() == _expected(200)
 
 
+@pytest.mark.row("F13")
 def test_a_new_topic_gets_one_batch_at_a_time_until_its_leader_has_acknowledged_one() -> None:
     # KAFKA-15591: a leader without state accepts any first sequence, so a second batch would overtake for good.
     with stage() as on, on.producer(batch_size=200) as producer:
@@ -188,6 +200,7 @@ def test_a_new_topic_gets_one_batch_at_a_time_until_its_leader_has_acknowledged_
         assert on.values() == _expected(200)
 
 
+@pytest.mark.row("F23")
 def test_an_innocent_record_of_a_rejected_batch_is_delivered() -> None:
     with stage() as on, on.producer(linger_ms=200) as producer:
         guilty = (BatchIndexAndErrorMessage(batch_index=1, batch_index_error_message="no key"),)

@@ -340,9 +340,6 @@ def test_a_reload_crashes_nothing_and_old_producers_work_on() -> None:
 
 
 @pytest.mark.row("F53")
-@pytest.mark.xfail(
-    reason="the extensions keep the event classes of the first import: every producer fails at once"
-)
 def test_a_second_import_works_or_is_refused() -> None:
     with stage() as on:
         done = _run(

@@ -92,15 +92,7 @@ assert total > 0
 
 @pytest.mark.row("F37")
 @pytest.mark.row("F45")
-@pytest.mark.parametrize(
-    "failures",
-    [
-        1,
-        pytest.param(
-            30, marks=pytest.mark.xfail(reason="kp_pump_fatal aborts without memory for its command")
-        ),
-    ],
-)
+@pytest.mark.parametrize("failures", [1, 30])
 def test_any_allocation_of_the_pump_may_fail(tmp_path: Path, failures: int) -> None:
     library = compiled(tmp_path, "no_memory", _NO_MEMORY)
     with stage(partitions=3) as on:

@@ -27,6 +27,7 @@ def test_delivers_until_the_end() -> None:
     assert names == ["delivery"] * 3
 
 
+@pytest.mark.row("F45")
 def test_error_of_deliver_is_told_and_logged_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     steps: Iterator[Exception | bool] = iter([RuntimeError("broken"), True, False])
     crashes: list[BaseException] = []
@@ -45,6 +46,7 @@ def test_error_of_deliver_is_told_and_logged_and_the_thread_goes_on(caplog: pyte
     assert "broken" in caplog.text
 
 
+@pytest.mark.row("F45")
 def test_error_that_comes_back_each_time_ends_the_thread() -> None:
     crashes: list[BaseException] = []
 

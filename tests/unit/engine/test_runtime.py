@@ -307,6 +307,7 @@ def test_refused_producer_id_is_raised_to_callers(make: Make, broker: ScriptedBr
 # --- life ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("F45")
 def test_error_of_our_own_is_logged_and_fails_everything(
     make: Make, broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
