@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from kproducer._core.accumulator import RecordAppender, check_topic
-from kproducer.client.transactions import Call
+from kproducer.client.transaction_state import Call
 from kproducer.config import ProducerConfig, parse_config
 from kproducer.engine.runtime import Runtime
 from kproducer.errors import CommitOutcomeUnknownError, KafkaError, KafkaTimeoutError, SerializationError

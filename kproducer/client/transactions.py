@@ -13,8 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.transaction_codes import (
@@ -36,6 +35,19 @@ from kproducer.client.transaction_requests import (
     end_request,
     init_request,
 )
+from kproducer.client.transaction_state import (
+    MOVES,
+    Allow,
+    Begin,
+    Call,
+    Die,
+    Drop,
+    Order,
+    Publish,
+    Seal,
+    State,
+    Ticket,
+)
 from kproducer.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -45,7 +57,6 @@ from kproducer.errors import (
     TransactionCommittedError,
     error_for,
 )
-from kproducer.protocol.api import Api
 from kproducer.protocol.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
 from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN, partition_results
 from kproducer.protocol.messages.end_txn import END_TXN
@@ -58,108 +69,6 @@ _CONCURRENT_BACKOFF: Final = ExponentialBackoff(20.0, 1_000.0)
 _REBALANCED: Final = frozenset({22, 25, 82})
 # Answers that also stand for a state that was written and not replicated in time: the next coordinator may find it.
 _IN_DOUBT: Final = frozenset({UNKNOWN_SERVER_ERROR, 7, 15, 16})
-
-
-class State(Enum):
-    """Where the producer stands. A prepared transaction (KIP-939) would come between IN_TRANSACTION and COMMITTING."""
-
-    UNINITIALIZED = auto()
-    INITIALIZING = auto()
-    READY = auto()
-    IN_TRANSACTION = auto()
-    COMMITTING = auto()
-    COMMIT_UNKNOWN = auto()
-    ABORTABLE_ERROR = auto()
-    ABORTING = auto()
-    FATAL_ERROR = auto()
-
-
-_MOVES: Final[Mapping[State, frozenset[State]]] = {
-    State.UNINITIALIZED: frozenset({State.INITIALIZING}),
-    State.INITIALIZING: frozenset({State.READY, State.UNINITIALIZED}),
-    State.READY: frozenset({State.IN_TRANSACTION, State.INITIALIZING}),
-    State.IN_TRANSACTION: frozenset({State.COMMITTING, State.ABORTING, State.ABORTABLE_ERROR}),
-    State.COMMITTING: frozenset(
-        {State.READY, State.INITIALIZING, State.COMMIT_UNKNOWN, State.ABORTABLE_ERROR, State.ABORTING}
-    ),
-    State.COMMIT_UNKNOWN: frozenset(
-        {State.READY, State.INITIALIZING, State.COMMITTING, State.ABORTABLE_ERROR, State.ABORTING}
-    ),
-    State.ABORTABLE_ERROR: frozenset({State.ABORTING}),
-    State.ABORTING: frozenset({State.READY, State.INITIALIZING}),
-    State.FATAL_ERROR: frozenset(),
-}
-
-
-class Call(Enum):
-    """A call of the application whose outcome may take time."""
-
-    INIT = "init_transactions"
-    BEGIN = "begin_transaction"
-    SEND_OFFSETS = "send_offsets_to_transaction"
-    COMMIT = "commit_transaction"
-    ABORT = "abort_transaction"
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """The outcome of a call, for whoever waits for it.
-
-    may_have_ended: EndTxn(commit) may have reached the coordinator.
-    is_given_up: nobody waits any more, and the outcome has not been told.
-    """
-
-    call: Call
-    is_done: bool = False
-    error: KafkaError | None = None
-    may_have_ended: bool = False
-    is_given_up: bool = False
-
-
-# --- what the pump is to do -----------------------------------------------------------------------------------
-
-
-class Publish(NamedTuple):
-    """Use this producer id and epoch from the next transaction on."""
-
-    producer_id: int
-    epoch: int
-
-
-class Begin(NamedTuple):
-    """Take records for transaction `generation`."""
-
-    generation: int
-    is_v2: bool
-
-
-class Allow(NamedTuple):
-    """These partitions have been added to the transaction."""
-
-    generation: int
-    partitions: tuple[TopicPartition, ...]
-
-
-class Seal(NamedTuple):
-    """Take no more records and send what is left."""
-
-    generation: int
-
-
-class Drop(NamedTuple):
-    """Take no more records and fail what is not in flight."""
-
-    generation: int
-    message: str
-
-
-class Die(NamedTuple):
-    """Fail everything: the producer can only be closed."""
-
-    error: KafkaError
-
-
-Order: TypeAlias = Publish | Begin | Allow | Seal | Drop | Die
 
 
 @dataclass(slots=True)
@@ -187,6 +96,7 @@ class _Transaction:
     is_broken: bool = False  # a sequence was given away and not acknowledged
     has_commit_left: bool = False  # EndTxn(commit) was sent
     was_unknown: bool = False  # aborting after a commit whose outcome was not known
+    seems_committed: bool = False  # that abort was refused
 
 
 class TransactionManager:
@@ -318,11 +228,13 @@ class TransactionManager:
             self._ticket = None
             return Ticket(Call.ABORT, is_done=True, error=_committed())
         may_abort = self.state in (State.IN_TRANSACTION, State.ABORTABLE_ERROR) or given_up is not None
-        if not may_abort:
+        if not may_abort or self.state is State.FATAL_ERROR:
             self._require_no_other_call(Call.ABORT)
-            raise IllegalStateError(f"abort_transaction() in state {self.state.name}")
+            raise IllegalStateError(f"abort_transaction() in state {self.state.name}{self._because()}")
         is_unanswered = given_up is not None and given_up.may_have_ended and not given_up.is_done
         self._txn.was_unknown = is_unanswered or self._may_be_committed
+        if self._ticket is not None:  # another thread may still wait for the commit that was given up
+            self._finish(Call.COMMIT, TransactionAbortedError("abort_transaction() was called meanwhile"))
         self._move(State.ABORTING)
         self._ticket = Ticket(Call.ABORT)
         self._drop("abort_transaction() was called")
@@ -409,7 +321,9 @@ class TransactionManager:
         request = self._in_flight
         assert request is not None, "an answer without a request"
         self._in_flight = None
-        found, code = _judged(request.api, response)
+        found, code = _judged(request, response)
+        if found is Reaction.ABORT and self.state is State.ABORTING and request.api is END_TXN:
+            found = Reaction.RETRY  # this is the abort: only EndTxn ends what is open at the coordinator
         if found in (Reaction.RETRY, Reaction.FIND):
             self._note_retry(request, code, now)
             return found is Reaction.FIND
@@ -435,7 +349,7 @@ class TransactionManager:
             case State.COMMITTING | State.COMMIT_UNKNOWN if txn.is_drained:
                 return end_request(self._who, committed=True, is_v2=txn.is_v2)
             case State.ABORTING if txn.is_drained:
-                return end_request(self._who, committed=False, is_v2=txn.is_v2)
+                return end_request(self._who, committed=txn.seems_committed, is_v2=txn.is_v2)
         return None
 
     def _offsets_request(self, offsets: _Offsets) -> TransactionRequest:
@@ -512,14 +426,16 @@ class TransactionManager:
             # An answer without an epoch is that of protocol 1, where only what is in doubt needs a new one.
             in_doubt = txn.is_ambiguous or txn.is_broken
             self._end(needs_epoch=response.producer_id < 0 and (in_doubt or txn.is_v2), committed=committed)
+        elif code == INVALID_TXN_STATE and not committed and txn.was_unknown and txn.is_v2:
+            # Only the commit's own answer tells the epoch that it raised: another coordinator than the one that
+            # took the commit does not know the epoch before, and would call its owner fenced.
+            txn.seems_committed = True
         elif code == INVALID_TXN_STATE and not committed and txn.was_unknown:
             self._end(needs_epoch=True, committed=True)  # the commit had taken effect
         elif code == INVALID_TXN_STATE and not committed and not txn.is_confirmed:
             self._end(needs_epoch=True, committed=False)  # what may have begun it did not
-        elif found is Reaction.ABORT and committed:
-            self._abortable(self._coordinator_error(code, "EndTxn"))
         elif found is Reaction.ABORT:
-            self._end(needs_epoch=True, committed=False)
+            self._abortable(self._coordinator_error(code, "EndTxn"))
         else:
             self._die(self._coordinator_error(code, "EndTxn"))
 
@@ -648,7 +564,7 @@ class TransactionManager:
         return txn.was_unknown or (txn.is_ambiguous and txn.has_commit_left)
 
     def _require_no_other_call(self, call: Call) -> None:
-        if self._ticket is not None:
+        if self._ticket is not None and self.state is not State.FATAL_ERROR:
             raise IllegalStateError(
                 f"{call.value}() while the outcome of {self._ticket.call.value}() is not known: call that again"
                 + (" or abort_transaction()" if self._ticket.call is Call.COMMIT else "")
@@ -703,14 +619,21 @@ class TransactionManager:
     def _move(self, state: State) -> None:
         if state is self.state:
             return
-        if state not in _MOVES[self.state]:
+        if state not in MOVES[self.state]:
             raise AssertionError(f"a transaction cannot go from {self.state.name} to {state.name}")
         self.state = state
 
 
-def _judged(api: Api[Any, Any], response: Any) -> tuple[Reaction, int]:
+def _judged(request: TransactionRequest, response: Any) -> tuple[Reaction, int]:
+    api = request.api
     if api is ADD_PARTITIONS_TO_TXN:
-        return worst(api, [code for _, _, code in partition_results(response)] or [UNKNOWN_SERVER_ERROR])
+        results = partition_results(response)
+        told = {(topic, partition) for topic, partition, _ in results}
+        asked = {(t.name, p) for t in request.request.v3_and_below_topics for p in t.partitions}
+        found, code = worst(api, [code for _, _, code in results] or [UNKNOWN_SERVER_ERROR])
+        if found is Reaction.DONE and not asked <= told:
+            return Reaction.RETRY, UNKNOWN_SERVER_ERROR
+        return found, code
     if api is TXN_OFFSET_COMMIT:
         codes = [part.error_code for topic in response.topics for part in topic.partitions]
         return worst(api, codes or [UNKNOWN_SERVER_ERROR])

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from kproducer.client.transactions import Call, Ticket
+from kproducer.client.transaction_state import Call, Ticket
 from kproducer.errors import ForkError, ProducerClosedError
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, PartitionInfo, TopicPartition
 

@@ -32,7 +32,8 @@ from kproducer.client.gaps import SequenceGaps
 from kproducer.client.idempotence import ProducerIdentity
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.client.nodes import NodeDirectory
-from kproducer.client.transactions import Call, TransactionManager
+from kproducer.client.transaction_state import Call
+from kproducer.client.transactions import TransactionManager
 from kproducer.config import ProducerConfig
 from kproducer.engine.dead_letters import make_dead_letters
 from kproducer.engine.delivery import DeliveryThread

@@ -17,17 +17,8 @@ from kproducer.client.connection import Answer
 from kproducer.client.coordinator import CoordinatorFinder
 from kproducer.client.nodes import NodeDirectory
 from kproducer.client.transaction_requests import TransactionRequest
-from kproducer.client.transactions import (
-    Allow,
-    Begin,
-    Call,
-    Die,
-    Drop,
-    Publish,
-    Seal,
-    Ticket,
-    TransactionManager,
-)
+from kproducer.client.transaction_state import Allow, Begin, Call, Die, Drop, Publish, Seal, Ticket
+from kproducer.client.transactions import TransactionManager
 from kproducer.engine.link import Link, Wiring
 from kproducer.engine.mailbox import GiveUp, Transact
 from kproducer.errors import KafkaError, UnsupportedVersionError
@@ -246,7 +237,7 @@ class Transactor:
         """Take an answer to FindCoordinator."""
         asked = answer.request
         assert isinstance(asked, FindCoordinatorRequest)
-        for road in self._roads.values():
+        for group, road in self._roads.items():
             finder = road.finder
             if (finder.key, finder.key_type) != (asked.key, asked.key_type):
                 continue
@@ -255,7 +246,7 @@ class Transactor:
             except KafkaError as error:
                 if error.retriable:  # a malformed answer: the link is not trusted further
                     raise
-                self._refuse(error)
+                self._refuse(group, error)
                 return
             if address is not None and finder.node_id is not None:
                 self._nodes.add(finder.node_id, address)
@@ -354,10 +345,10 @@ class Transactor:
         assert self._host is not None
         self._host.lose(link, error, now)
 
-    def _refuse(self, error: KafkaError) -> None:
-        """No coordinator is to be had for the request that is next."""
+    def _refuse(self, group: str | None, error: KafkaError) -> None:
+        """No coordinator is to be had; if another request is next by now, it is asked for again in its turn."""
         request = self.manager.next_request()
-        if request is not None:
+        if request is not None and request.group == group:
             self.manager.unsupported(request, error)
         self.settle()
 

@@ -184,7 +184,7 @@ class KafkaCluster:
         return files
 
     def _format_and_launch(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster_id = _new_cluster_id()
         tools = [(node, node.begin_format(cluster_id, self._features)) for node in self._nodes]
         try:
             for node, tool in tools:
@@ -227,3 +227,10 @@ class KafkaCluster:
         """Ask all nodes that answer; a paused or killed one must not hold up the test that paused it."""
         states = [state for node in self.nodes if (state := node.ask(topic)) is not None]
         return bool(states) and all(state.topics[topic].has_leaders(partitions) for state in states)
+
+
+def _new_cluster_id() -> str:
+    """16 random bytes as Kafka writes them; the storage tool would take a leading dash for an option."""
+    while (found := base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
+        pass
+    return found

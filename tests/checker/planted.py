@@ -20,6 +20,7 @@ from kproducer._core.hashing import crc32c
 from kproducer.client import delivery, transaction_requests, transactions
 from kproducer.client.delivery import PERSISTED_NO, PERSISTED_YES, Verdict
 from kproducer.client.idempotence import IdentityChange
+from kproducer.client.transaction_state import State
 from kproducer.client.transactions import TransactionManager
 from kproducer.protocol.headers import read_request_header
 from kproducer.protocol.messages.end_txn import END_TXN
@@ -139,7 +140,7 @@ def _end_with(patch: Patch, flag: Callable[[bool], bool]) -> None:
     take = TransactionManager._take_end
 
     def believe(self: TransactionManager, request: Any, response: Any, found: Any, code: int) -> None:
-        wanted = self.state is not transactions.State.ABORTING
+        wanted = self.state is not State.ABORTING
         take(
             self, replace(request, request=replace(request.request, committed=wanted)), response, found, code
         )

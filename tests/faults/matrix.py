@@ -86,7 +86,7 @@ class RowReport:
         return "held" if self.runs else "skipped"
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)  # pytest keeps plugins by their hash
 class Matrix:
     """All rows of one run of pytest; a plugin."""
 

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from kproducer.config import HostPort
 from kproducer.protocol.frames import FrameSplitter
+from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
 from tests.faults.effects import BlackHole, Close, Drop, Duplicate, Effect, Hold, Reset, Rewrite, Trickle
@@ -239,6 +240,16 @@ class FaultProxy:
             answer = replace(told, brokers=brokers)
             return METADATA.encode_response(
                 answer, exchange.api_version, correlation_id=exchange.correlation_id
+            )
+        if exchange.api_key == FIND_COORDINATOR.key:
+            _, found = FIND_COORDINATOR.decode_response(frame[4:], exchange.api_version)
+            moved = replace(
+                found,
+                port=self._port(found.host, found.port),
+                coordinators=tuple(replace(c, port=self._port(c.host, c.port)) for c in found.coordinators),
+            )
+            return FIND_COORDINATOR.encode_response(
+                moved, exchange.api_version, correlation_id=exchange.correlation_id
             )
         if exchange.api_key == PRODUCE.key and exchange.api_version >= _HINTS_SINCE:
             _, produced = PRODUCE.decode_response(frame[4:], exchange.api_version)

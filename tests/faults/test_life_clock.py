@@ -116,7 +116,8 @@ def _run(folder: Path, body: str, *arguments: str) -> None:
         env=os.environ | {"LD_PRELOAD": str(library), "CLOCK_SHIFT_FILE": str(shift), "PYTHONPATH": str(_ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    noise = [line for line in done.stderr.splitlines() if "on.sequence.gap" not in line]
+    assert noise == []  # what expired in flight may be missing, and is told so
 
 
 @pytest.mark.row("F36")

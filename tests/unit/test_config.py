@@ -387,8 +387,7 @@ def test_harmless_values_have_the_spellings_of_their_type(name: str, value: obje
     [
         ("partitioner.adaptive.partitioning.enable", True),
         ("partitioner.availability.timeout.ms", 1),
-        ("transactional.id", "tx"),
-        ("transactional.id", ""),
+        ("transaction.two.phase.commit.enable", True),
         ("enable.metrics.push", True),
         ("security.protocol", "sasl_ssl"),
         ("client.dns.lookup", "resolve_canonical_bootstrap_servers_only"),
@@ -471,6 +470,43 @@ def test_base_above_its_maximum_is_held_there_with_a_warning(
     cfg = parse({f"{name}_ms": 900, f"{name}_max_ms": 300})
     assert (getattr(cfg, f"{name}_ms"), getattr(cfg, f"{name}_max_ms")) == (300, 300)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_transactional_id_is_text_or_none() -> None:
+    assert parse().transactional_id is None
+    assert parse(transactional_id=None).transactional_id is None
+    assert parse({"transactional.id": "tx-\u00e9"}).transactional_id == "tx-\u00e9"
+
+
+@pytest.mark.parametrize("value", ["", b"tx", 7, "x" * 32_768, "\u00e9" * 16_384, "\ud800"])
+def test_transactional_id_that_brokers_would_refuse_is_refused(value: object) -> None:
+    assert "allowed is None or text of 1 to 32767 bytes" in message_of(transactional_id=value)
+
+
+def test_longest_transactional_id_is_taken() -> None:
+    assert parse(transactional_id="x" * 32_767).transactional_id == "x" * 32_767
+
+
+def test_transaction_timeout_is_a_positive_int_of_milliseconds() -> None:
+    assert parse().transaction_timeout_ms == 60_000
+    assert parse({"transaction.timeout.ms": "1"}).transaction_timeout_ms == 1
+    for value in (0, -1, INT_MAX + 1, None, 1.5, True):
+        assert "transaction.timeout.ms" in message_of(transaction_timeout_ms=value)
+
+
+def test_transactions_need_idempotence_which_they_bring_along() -> None:
+    assert parse(transactional_id="tx").enable_idempotence
+    message = message_of(transactional_id="tx", enable_idempotence=False)
+    assert "transactional.id does not go with enable.idempotence=false" in message
+
+
+@pytest.mark.parametrize(
+    ("conflict", "named"), [({"acks": 1}, "acks=1"), ({"acks": 0}, "acks=0"), ({"retries": 0}, "retries=0")]
+)
+def test_transactions_do_not_yield_to_what_idempotence_would_yield_to(
+    conflict: dict[str, object], named: str
+) -> None:
+    assert f"transactional.id does not go with {named}" in message_of(conflict, transactional_id="tx")
 
 
 # --- what is shown ----------------------------------------------------------------------------------------

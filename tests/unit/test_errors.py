@@ -159,3 +159,34 @@ def test_fencing_names_both_causes() -> None:
     text = str(error_for(90))
     assert "took over" in text
     assert "timed out" in text
+
+
+def test_unknown_commit_is_a_timeout_that_tells_what_to_do() -> None:
+    error = errors.CommitOutcomeUnknownError("x", persisted="maybe")
+    assert isinstance(error, errors.KafkaTimeoutError)
+    assert isinstance(error, TimeoutError)
+    assert (error.retriable, error.fatal, error.requires_abort) == (True, False, False)
+    assert "abort_transaction" in (errors.CommitOutcomeUnknownError.__doc__ or "")
+
+
+def test_transaction_that_was_committed_is_not_aborted() -> None:
+    error = errors.TransactionCommittedError("x")
+    assert (error.persisted, error.retriable, error.fatal, error.requires_abort) == (
+        "yes",
+        False,
+        False,
+        False,
+    )
+    assert not issubclass(errors.TransactionCommittedError, errors.TransactionAbortedError)
+
+
+def test_offsets_of_a_lost_group_need_an_abort() -> None:
+    error = errors.CommitFailedError("x")
+    assert (error.persisted, error.retriable, error.fatal, error.requires_abort) == ("no", False, False, True)
+
+
+@pytest.mark.parametrize("code", [22, 25, 29, 30, 47, 48, 82, 120])
+def test_codes_that_doom_a_transaction_ask_for_an_abort(code: int) -> None:
+    error = error_for(code)
+    assert error.requires_abort
+    assert not error.fatal

@@ -232,3 +232,49 @@ def test_the_end_of_the_producer_is_no_gap() -> None:
 def test_lost_connections_are_no_refusal() -> None:
     assert not verdict(refused(13, maybe=True, attempts=11), POLICY).is_refusal
     assert verdict(refused(87), POLICY).is_refusal
+
+
+# --- in a transaction ------------------------------------------------------------------------------------------
+
+TRANSACTIONAL = DeliveryPolicy(retries=10, backoff=POLICY.backoff, is_transactional=True)
+# Without a transaction these are sent again under another epoch.
+RESTARTED = (45, 47, 59)
+
+
+@pytest.mark.parametrize("maybe", [False, True])
+@pytest.mark.parametrize("attempts", [1, 11])
+@pytest.mark.parametrize("code", ROWS)
+def test_end_of_the_transaction_decides_about_the_epoch(code: int, maybe: bool, attempts: int) -> None:
+    case = refused(code, maybe=maybe, attempts=attempts, is_head=True)
+    assert verdict(case, TRANSACTIONAL).identity is KEEP
+
+
+@pytest.mark.parametrize("code", RESTARTED)
+def test_batch_of_a_transaction_is_not_sent_under_another_epoch(code: int) -> None:
+    decided = verdict(refused(code), TRANSACTIONAL)
+    assert (decided.action, decided.code, decided.persisted) == (Action.FAIL, code, NO)
+    assert not decided.is_fatal
+
+
+@pytest.mark.parametrize("maybe", [False, True])
+@pytest.mark.parametrize("code", [code for code in ROWS if code not in RESTARTED])
+def test_other_codes_mean_the_same_in_a_transaction(code: int, maybe: bool) -> None:
+    with_one, without = (verdict(refused(code, maybe=maybe), policy) for policy in (TRANSACTIONAL, POLICY))
+    assert (with_one.action, with_one.persisted) == (without.action, without.persisted)
+    assert with_one.is_fatal == without.is_fatal
+
+
+def test_guilty_records_of_a_transaction_are_named() -> None:
+    decided = verdict(refused(87, record_errors=((1, "bad"),)), TRANSACTIONAL)
+    assert (decided.action, decided.record_errors, decided.identity) == (Action.FAIL, ((1, 87, "bad"),), KEEP)
+
+
+@pytest.mark.parametrize("policy", [POLICY, TRANSACTIONAL])
+def test_busy_coordinator_is_asked_again_soon_and_then_less_and_less_often(policy: DeliveryPolicy) -> None:
+    delays = [verdict(refused(51, attempts=attempts), policy).delay_ms for attempts in (1, 2, 3, 7)]
+    assert delays == [20, 40, 80, 1000]
+    assert verdict(refused(51, attempts=11), policy).action is Action.FAIL
+
+
+def test_producer_that_was_fenced_is_over() -> None:
+    assert verdict(refused(90), TRANSACTIONAL).is_fatal

@@ -143,6 +143,18 @@ class FakePump:
     def producer_id(self, producer_id: int, epoch: int) -> None:
         self._note("producer_id", producer_id=producer_id, epoch=epoch)
 
+    def txn_begin(self, gen: int, is_v2: bool) -> None:
+        self._note("txn_begin", gen=gen, is_v2=is_v2)
+
+    def txn_allow(self, gen: int, topic: str, partition: int) -> None:
+        self._note("txn_allow", gen=gen, topic=topic, partition=partition)
+
+    def txn_seal(self, gen: int) -> None:
+        self._note("txn_seal", gen=gen)
+
+    def txn_drop(self, gen: int, message: str | None) -> None:
+        self._note("txn_drop", gen=gen, message=message)
+
     def topics_used(self) -> list[str]:
         return []
 

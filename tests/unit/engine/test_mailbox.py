@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from kproducer.engine.mailbox import Close, Mailbox, PartitionsFor, Reply
+from kproducer.client.transaction_state import Call
+from kproducer.engine.mailbox import Close, GiveUp, Mailbox, PartitionsFor, Reply, Transact
 from kproducer.errors import ForkError, ProducerClosedError
 
 
@@ -78,3 +79,64 @@ def test_reply_may_be_an_error() -> None:
     reply.set_error(ProducerClosedError("x"))
     with pytest.raises(ProducerClosedError):
         reply.wait(0)
+
+
+def test_reply_tells_whether_somebody_took_it() -> None:
+    taken: Reply[int] = Reply()
+    assert taken.set_result(7)
+    assert taken.wait(0) == 7
+    left: Reply[int] = Reply()
+    with pytest.raises(TimeoutError):
+        left.wait(0)
+    assert not left.set_result(7)
+    assert not left.set_error(ProducerClosedError("x"))
+
+
+def test_answer_before_the_wait_is_not_abandoned_whatever_the_timeout() -> None:
+    reply: Reply[int] = Reply()
+    reply.set_result(7)
+    assert reply.wait(0) == 7
+    assert not reply.is_abandoned
+
+
+def test_result_is_taken_or_refused_but_never_lost_between_a_wait_that_ends_and_an_answer_that_comes() -> (
+    None
+):
+    for _ in range(200):
+        reply: Reply[int] = Reply()
+        taken: list[bool] = []
+        thread = threading.Thread(target=lambda r=reply, t=taken: t.append(r.set_result(7)))
+        thread.start()
+        try:
+            has_got = reply.wait(0.0001) == 7
+        except TimeoutError:
+            has_got = False
+        thread.join()
+        assert taken == [has_got]
+
+
+def test_wait_that_a_signal_ends_abandons_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply: Reply[int] = Reply()
+
+    def interrupted(timeout: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reply._done, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reply.wait(1)
+    assert reply.is_abandoned
+    assert not reply.set_result(7)
+
+
+def test_closed_mailbox_fails_the_transaction_calls_that_wait_and_forgets_who_gave_up() -> None:
+    mailbox = Mailbox()
+    command = Transact(Call.COMMIT)
+    mailbox.post(command)
+    mailbox.post(GiveUp(Transact(Call.ABORT)))
+    mailbox.close(ProducerClosedError("closed"))
+    with pytest.raises(ProducerClosedError):
+        command.reply.wait(1)
+
+
+def test_two_calls_with_the_same_arguments_are_two_commands() -> None:
+    assert Transact(Call.COMMIT) != Transact(Call.COMMIT)

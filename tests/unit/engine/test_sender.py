@@ -28,7 +28,11 @@ from kproducer.config import HostPort
 from kproducer.engine.lookup import Resolution
 from kproducer.engine.mailbox import Close, PartitionsFor
 from kproducer.errors import KafkaError, NetworkError
-from kproducer.protocol.messages.init_producer_id import InitProducerIdResponse
+from kproducer.protocol.messages.init_producer_id import (
+    INIT_PRODUCER_ID,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+)
 from kproducer.protocol.messages.metadata import MetadataResponse
 from tests.unit.engine.world import CLOSE, KEYS, SILENT, World
 
@@ -642,3 +646,12 @@ def test_loop_ends_with_the_pump_or_on_command(running: World, ending: str) -> N
         running.mailbox.post(Close())
     running.settle()
     assert running.sender.is_stopped
+
+
+def test_link_sends_in_the_version_it_is_told_and_else_in_the_highest(running: World) -> None:
+    link = running.sender._control
+    assert link is not None
+    for version in (None, 4):
+        link.send(INIT_PRODUCER_ID, InitProducerIdRequest(), running.clock.now, version=version)
+    sent = [(name, version) for name, version, _, _ in running.requests]
+    assert sent[-2:] == [("InitProducerId", 5), ("InitProducerId", 4)]

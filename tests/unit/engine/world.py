@@ -10,22 +10,36 @@ from uuid import UUID
 
 from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import ConnectionSettings
+from kproducer.client.coordinator import CoordinatorFinder
 from kproducer.client.delivery import DeliveryPolicy
 from kproducer.client.gaps import SequenceGaps
 from kproducer.client.idempotence import ProducerIdentity
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.client.nodes import NodeDirectory
+from kproducer.client.transactions import TransactionManager
 from kproducer.config import HostPort
 from kproducer.engine.link import Wiring
 from kproducer.engine.lookup import Resolution
 from kproducer.engine.mailbox import Mailbox
 from kproducer.engine.sender import Sender
+from kproducer.engine.transactor import Transactor
 from kproducer.errors import DisconnectError, KafkaError
 from kproducer.net.poller import Ready
 from kproducer.net.resolver import Endpoint
 from kproducer.protocol.frames import FrameSplitter
 from kproducer.protocol.headers import read_request_header
-from kproducer.protocol.messages.api_versions import API_VERSIONS, ApiVersion, ApiVersionsResponse
+from kproducer.protocol.messages.api_versions import (
+    API_VERSIONS,
+    ApiVersion,
+    ApiVersionsResponse,
+    FinalizedFeatureKey,
+)
+from kproducer.protocol.messages.find_coordinator import (
+    FIND_COORDINATOR,
+    Coordinator,
+    CoordinatorType,
+    FindCoordinatorResponse,
+)
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID, InitProducerIdResponse
 from kproducer.protocol.messages.metadata import (
     METADATA,
@@ -37,11 +51,16 @@ from kproducer.protocol.messages.metadata import (
 from kproducer.protocol.primitives import Reader
 from kproducer.protocol.versions import SUPPORTED_APIS
 from tests.unit.engine.fake_pump import FakePump
+from tests.unit.engine.transaction_replies import REPLIES
 
 APIS = {api.key: api for api in SUPPORTED_APIS}
 KEYS = tuple(
     ApiVersion(api_key=key, min_version=0, max_version=high)
     for key, high in ((0, 13), (3, 13), (18, 4), (22, 5))
+)
+TXN_KEYS = KEYS + tuple(
+    ApiVersion(api_key=key, min_version=0, max_version=high)
+    for key, high in ((10, 5), (24, 5), (25, 4), (26, 5), (28, 5))
 )
 SILENT = object()
 CLOSE = object()
@@ -178,6 +197,7 @@ class World:
         idle_ms: float = 540_000,
         fails_on_gap: bool = False,
         bootstrap: str = "boot",
+        transactional_id: str | None = None,
     ) -> None:
         self.clock = Clock()
         self.horizon = math.inf
@@ -189,12 +209,13 @@ class World:
         self.requests: list[tuple[str, int, float, FakeTransport]] = []
         self.connect_errors: dict[str, KafkaError] = {}
         self.black_holes: set[str] = set()
-        self.scripts: dict[str, deque[Any]] = {
-            name: deque() for name in ("Metadata", "InitProducerId", "ApiVersions")
-        }
+        self.scripts: dict[str, deque[Any]] = {api.name: deque() for api in APIS.values()}
         self.brokers = {1: HostPort("one", 9092), 2: HostPort("two", 9092)}
         self.topics: dict[str, MetadataResponseTopic] = {}
-        self.api_keys = KEYS
+        self.api_keys = KEYS if transactional_id is None else TXN_KEYS
+        self.transaction_version = 0
+        self.features_epoch = 1
+        self.coordinators: dict[str, int] = {}  # by key; 1 unless told otherwise
         self.producer_ids = 40
         backoff = ExponentialBackoff(100, 1000)
         jitter = lambda: 0.5  # noqa: E731
@@ -215,7 +236,9 @@ class World:
             can_rebootstrap=can_rebootstrap,
             jitter=jitter,
         )
-        self.identity = ProducerIdentity(is_enabled=idempotent, backoff=backoff, jitter=jitter)
+        self.transactor = self._make_transactor(transactional_id, wiring, backoff)
+        has_own_ids = idempotent and transactional_id is None
+        self.identity = ProducerIdentity(is_enabled=has_own_ids, backoff=backoff, jitter=jitter)
         self.gaps = SequenceGaps(is_fatal=fails_on_gap)
         self.sender = Sender(
             self.pump,
@@ -229,7 +252,22 @@ class World:
             jitter=jitter,
             idle_ms=idle_ms,
             gaps=self.gaps,
+            transactor=self.transactor,
         )
+
+    def _make_transactor(
+        self, transactional_id: str | None, wiring: Wiring, backoff: ExponentialBackoff
+    ) -> Transactor | None:
+        if transactional_id is None:
+            return None
+
+        def make_finder(group: str | None) -> CoordinatorFinder:
+            key_type = CoordinatorType.TRANSACTION if group is None else CoordinatorType.GROUP
+            key = transactional_id if group is None else group
+            return CoordinatorFinder(key, key_type, backoff=backoff, jitter=lambda: 0.5)
+
+        manager = TransactionManager(transactional_id, 60_000, backoff=backoff, jitter=lambda: 0.5)
+        return Transactor(manager, self.pump, wiring, self.nodes, make_finder)
 
     def close(self) -> None:
         self.sender.close(KafkaError("end of test"))
@@ -269,12 +307,36 @@ class World:
         if script:
             return script.popleft()
         if name == API_VERSIONS.name:
-            return ApiVersionsResponse(api_keys=self.api_keys)
+            return self.api_versions()
         if name == METADATA.name:
             return self.metadata(request)
+        if name == FIND_COORDINATOR.name:
+            return self.coordinator(request.coordinator_keys[0])
+        if name in REPLIES:
+            return REPLIES[name](request, version)
         assert name == INIT_PRODUCER_ID.name
+        if request.producer_id >= 0:
+            bumped = request.producer_epoch + 1
+            return InitProducerIdResponse(producer_id=request.producer_id, producer_epoch=bumped)
         self.producer_ids += 1
         return InitProducerIdResponse(producer_id=self.producer_ids, producer_epoch=0)
+
+    def api_versions(self) -> ApiVersionsResponse:
+        level = self.transaction_version
+        feature = FinalizedFeatureKey(
+            name="transaction.version", max_version_level=level, min_version_level=level
+        )
+        return ApiVersionsResponse(
+            api_keys=self.api_keys,
+            finalized_features_epoch=self.features_epoch,
+            finalized_features=(feature,),
+        )
+
+    def coordinator(self, key: str) -> FindCoordinatorResponse:
+        node_id = self.coordinators.get(key, 1)
+        address = self.brokers[node_id]
+        found = Coordinator(key=key, node_id=node_id, host=address.host, port=address.port)
+        return FindCoordinatorResponse(coordinators=(found,))
 
     def metadata(self, request: Any) -> MetadataResponse:
         names = [entry.name for entry in request.topics]
