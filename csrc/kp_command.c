@@ -165,25 +165,10 @@ static void set_producer_id(kp_pump *pump, const kp_msg *m) {
     refresh_all(pump);
 }
 
-/* Who waits must see the end, and appenders must find `life` before the locks are passed. */
-static void set_life(kp_core *core, kp_life life, const kp_failure *f) {
-    kp_mutex_lock(&core->wait_lock);
-    if (f != NULL && core->fatal.message == NULL) {
-        core->fatal = *f;
-        core->fatal.message = f->message == NULL ? NULL : kp_strdup(f->message, strlen(f->message));
-    }
-    if (atomic_load(&core->life) != KP_CLOSED) {
-        atomic_store(&core->life, life);
-    }
-    kp_cond_broadcast(&core->topic_cond);
-    kp_mutex_unlock(&core->wait_lock);
-    kp_pool_close(&core->pool);
-}
-
 static void fail_all(kp_pump *pump, const kp_msg *m) {
     const kp_failure f = failure_of(m);
     if (m->flag_a) {
-        set_life(pump->core, KP_FATAL, &f);
+        kp_core_end(pump->core, KP_FATAL, &f); /* control has done so, unless the cause is the pump's own */
     }
     kp_pump_fail_all(pump, &f);
 }
@@ -191,7 +176,7 @@ static void fail_all(kp_pump *pump, const kp_msg *m) {
 static void stop(kp_pump *pump) {
     static const kp_failure closed = {.code = KP_CODE_CLOSED, .node = -1};
     const uint64_t before = kp_counter_get(&pump->core->stats.counters[KP_C_batches_failed]);
-    set_life(pump->core, KP_CLOSED, NULL);
+    kp_core_end(pump->core, KP_CLOSED, NULL);
     kp_pump_fail_all(pump, &closed);
     pump->is_stopped = true;
     kp_msg *m = kp_msg_new(KP_EV_STOPPED);

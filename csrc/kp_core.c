@@ -268,6 +268,20 @@ void kp_core_close_appends(kp_core *core) {
     kp_core_settle_appends(core);
 }
 
+void kp_core_end(kp_core *core, kp_life life, const kp_failure *f) {
+    kp_mutex_lock(&core->wait_lock);
+    if (f != NULL && core->fatal.message == NULL) {
+        core->fatal = *f;
+        core->fatal.message = f->message == NULL ? NULL : kp_strdup(f->message, strlen(f->message));
+    }
+    if (atomic_load(&core->life) != KP_CLOSED) {
+        atomic_store(&core->life, life);
+    }
+    kp_cond_broadcast(&core->topic_cond);
+    kp_mutex_unlock(&core->wait_lock);
+    kp_pool_close(&core->pool);
+}
+
 void kp_core_abandon(kp_core *core) { atomic_store(&core->life, KP_FORKED); }
 
 /* --- wake-ups and queues --- */

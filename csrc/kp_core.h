@@ -238,6 +238,8 @@ int32_t kp_topic_error(kp_topic *topic, char **message);
 
 void kp_core_close_appends(kp_core *core); /* later appends get KP_ERR_CLOSED, none is under way on return */
 void kp_core_settle_appends(kp_core *core); /* passes the lock of each partition once: none is under way on return */
+/* Any: nothing is accepted from now on, and who waits is told so. `f` may be NULL; the first one stays. */
+void kp_core_end(kp_core *core, kp_life life, const kp_failure *f);
 void kp_core_abandon(kp_core *core);       /* in a forked child: only marks, takes no lock */
 
 static inline kp_life kp_core_life(kp_core *core) {

@@ -42,11 +42,14 @@ void kp_txn_open(kp_core *core, uint32_t gen, bool tells) {
 }
 
 void kp_txn_close(kp_core *core) {
+    atomic_store(&core->txn_open, 0);
+    kp_core_settle_appends(core);
+}
+
+void kp_txn_forget(kp_core *core) {
     kp_mutex_lock(&core->wait_lock);
     forget_failure_locked(core);
-    atomic_store(&core->txn_open, 0);
     kp_mutex_unlock(&core->wait_lock);
-    kp_core_settle_appends(core);
 }
 
 static char *copy_message(const kp_failure *f) {

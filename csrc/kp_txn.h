@@ -22,6 +22,8 @@ kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p);
 void kp_txn_open(kp_core *core, uint32_t gen, bool tells);
 /* Control: appends are refused from now on; none is under way when it returns. */
 void kp_txn_close(kp_core *core);
+/* Control: the transaction has ended, and with it the failure that refused appends. */
+void kp_txn_forget(kp_core *core);
 
 /* App: the generation that an append belongs to now; 0: none. */
 static inline uint32_t kp_txn_current(kp_core *core) { return atomic_load(&core->txn_open); }

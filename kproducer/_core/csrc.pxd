@@ -300,6 +300,7 @@ cdef extern from "kp_core.h" nogil:
     int32_t kp_topic_error(kp_topic *topic, char **message)
     void kp_core_close_appends(kp_core *core)
     void kp_core_abandon(kp_core *core)
+    void kp_core_end(kp_core *core, kp_life life, const kp_failure *f)
     kp_life kp_core_life(kp_core *core)
 
 cdef extern from "kp_txn.h" nogil:
@@ -307,6 +308,7 @@ cdef extern from "kp_txn.h" nogil:
     kp_status kp_txn_check(kp_core *core)
     void kp_txn_open(kp_core *core, uint32_t gen, bint tells)
     void kp_txn_close(kp_core *core)
+    void kp_txn_forget(kp_core *core)
     uint32_t kp_txn_current(kp_core *core)
     void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic)
     bint kp_txn_failure(kp_core *core, kp_failure *out)

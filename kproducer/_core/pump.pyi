@@ -99,6 +99,8 @@ class Pump:
         """Refuse appends, send what is left at once, and tell TxnDrained."""
     def txn_drop(self, gen: int, message: str | None) -> None:
         """Refuse appends, fail what is not in flight with TransactionAbortedError, and tell TxnDrained."""
+    def txn_over(self) -> None:
+        """The transaction has ended, and with it the failure that refused its records."""
     def fail_all(self, code: int, message: str, fatal: bool) -> None:
         """Settle everything with this error; when fatal, every later append raises it too."""
     def stop(self) -> None:

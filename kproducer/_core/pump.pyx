@@ -28,6 +28,7 @@ from kproducer._core.csrc cimport (
     KP_CODE_TXN_REFUSED,
     KP_COUNTER_COUNT,
     KP_EV_CONN_CLOSED,
+    KP_FATAL,
     KP_FORKED,
     KP_HIST_BUCKETS,
     KP_NEVER,
@@ -39,6 +40,7 @@ from kproducer._core.csrc cimport (
     kp_codec_lib_resolve,
     kp_config,
     kp_core_abandon,
+    kp_core_end,
     kp_core_close_appends,
     kp_core_command,
     kp_core_finished_ticket,
@@ -75,6 +77,7 @@ from kproducer._core.csrc cimport (
     kp_topic,
     kp_topic_take_used,
     kp_txn_close,
+    kp_txn_forget,
     kp_txn_open,
     kp_txn_refuse,
     kp_unobserved,
@@ -521,6 +524,10 @@ cdef class Pump:
         m.message = copied(message)
         self.command(m)
 
+    def txn_over(self):
+        with nogil:
+            kp_txn_forget(self.core)
+
     cdef int refuse_in_transaction(self, uint32_t gen, kp_topic *topic, error) except -1:
         cdef kp_failure failure
         if gen == 0:
@@ -537,10 +544,18 @@ cdef class Pump:
         return 0
 
     def fail_all(self, int code, message, bint fatal):
+        cdef kp_failure failure
         cdef kp_msg *m = new_command(KP_CMD_FAIL_ALL)
         m.code = code
         m.message = copied(message)
         m.flag_a = fatal
+        if fatal and not self.is_forked():  # before anybody is told of it: the next send() must say the same
+            memset(&failure, 0, sizeof(failure))
+            failure.code = code
+            failure.node = -1
+            failure.message = m.message
+            with nogil:
+                kp_core_end(self.core, KP_FATAL, &failure)
         self.command(m)
 
     # --- what it tells ---

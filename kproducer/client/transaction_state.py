@@ -104,10 +104,16 @@ class Drop(NamedTuple):
     message: str
 
 
+class Over(NamedTuple):
+    """The transaction has ended: its failure, if any, is of no concern any more."""
+
+    generation: int
+
+
 class Die(NamedTuple):
     """Fail everything: the producer can only be closed."""
 
     error: KafkaError
 
 
-Order: TypeAlias = Publish | Begin | Allow | Seal | Drop | Die
+Order: TypeAlias = Publish | Begin | Allow | Seal | Drop | Over | Die

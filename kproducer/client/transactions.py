@@ -43,6 +43,7 @@ from kproducer.client.transaction_state import (
     Die,
     Drop,
     Order,
+    Over,
     Publish,
     Seal,
     State,
@@ -473,6 +474,7 @@ class TransactionManager:
         self._waiting_begin = None
         self._fail_offsets(TransactionAbortedError("the transaction was aborted"))
         self._txn = _Transaction(generation=self._txn.generation, is_v2=self._txn.is_v2)
+        self._orders.append(Over(self._txn.generation))
         self._move(State.INITIALIZING if needs_epoch else State.READY)
         self._finish(
             Call.ABORT if was_aborting else Call.COMMIT, _committed() if was_aborting and committed else None

@@ -17,7 +17,18 @@ from kproducer.client.connection import Answer
 from kproducer.client.coordinator import CoordinatorFinder
 from kproducer.client.nodes import NodeDirectory
 from kproducer.client.transaction_requests import TransactionRequest
-from kproducer.client.transaction_state import Allow, Begin, Call, Die, Drop, Publish, Seal, Ticket
+from kproducer.client.transaction_state import (
+    Allow,
+    Begin,
+    Call,
+    Die,
+    Drop,
+    Order,
+    Over,
+    Publish,
+    Seal,
+    Ticket,
+)
 from kproducer.client.transactions import TransactionManager
 from kproducer.engine.link import Link, Wiring
 from kproducer.engine.mailbox import GiveUp, Transact
@@ -43,6 +54,7 @@ class TransactionPump(Protocol):
     def txn_allow(self, gen: int, topic: str, partition: int) -> None: ...
     def txn_seal(self, gen: int) -> None: ...
     def txn_drop(self, gen: int, message: str | None) -> None: ...
+    def txn_over(self) -> None: ...
 
 
 class TransactorHost(Protocol):
@@ -352,7 +364,7 @@ class Transactor:
             self.manager.unsupported(request, error)
         self.settle()
 
-    def _carry_out(self, order: Publish | Begin | Allow | Seal | Drop | Die) -> None:
+    def _carry_out(self, order: Order) -> None:
         assert self._host is not None
         match order:
             case Publish():
@@ -368,6 +380,8 @@ class Transactor:
                 self._pump.txn_seal(order.generation)
             case Drop():
                 self._pump.txn_drop(order.generation, order.message)
+            case Over():
+                self._pump.txn_over()
             case Die():
                 self._host.die(order.error)
 

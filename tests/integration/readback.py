@@ -109,6 +109,7 @@ def read_isolated(
             "group.id": topic,
             "log_level": 0,
             "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
             "enable.partition.eof": True,  # the last offsets may be markers, which no consumer hands out
             "isolation.level": "read_committed" if is_committed else "read_uncommitted",
         }
@@ -121,11 +122,12 @@ def read_isolated(
         while unread:
             assert time.monotonic() < deadline, f"partitions {unread} of {topic} were not read to the end"
             for message in consumer.consume(10_000, 0.1):
-                error = message.error()
+                error, partition = message.error(), message.partition()
+                assert partition is not None
                 if error is None:
-                    found[message.partition()].append(message.value() or b"")
+                    found[partition].append(message.value() or b"")
                 elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition())
+                    unread.discard(partition)
     finally:
         consumer.close()
     return found
@@ -137,7 +139,10 @@ def stable_offsets(bootstrap_servers: str, topic: str, partitions: int = 1) -> l
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {confluent_kafka.TopicPartition(topic, p): latest for p in range(partitions)}
     both = []
-    for isolation in (confluent_kafka.IsolationLevel.READ_COMMITTED, confluent_kafka.IsolationLevel.READ_UNCOMMITTED):
+    for isolation in (
+        confluent_kafka.IsolationLevel.READ_COMMITTED,
+        confluent_kafka.IsolationLevel.READ_UNCOMMITTED,
+    ):
         answers = admin.list_offsets(asked, isolation_level=isolation, request_timeout=READ_TIMEOUT_S)
         both.append([answers[place].result(READ_TIMEOUT_S).offset for place in asked])
     return list(zip(*both, strict=True))
@@ -164,7 +169,9 @@ def committed_offset(bootstrap_servers: str, group: str, topic: str, partition: 
         {"bootstrap.servers": bootstrap_servers, "group.id": group, "log_level": 0}
     )
     try:
-        (place,) = consumer.committed([confluent_kafka.TopicPartition(topic, partition)], timeout=READ_TIMEOUT_S)
+        (place,) = consumer.committed(
+            [confluent_kafka.TopicPartition(topic, partition)], timeout=READ_TIMEOUT_S
+        )
     finally:
         consumer.close()
     return None if place.offset < 0 else place.offset

@@ -13,6 +13,7 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
+from kafka.admin import KafkaAdminClient
 
 from kproducer.testing import ClusterError, KafkaCluster
 from kproducer.testing.probe import fetch_api_versions
@@ -110,6 +111,24 @@ def test_more_replicas_than_brokers_are_refused_at_once(kafka: KafkaCluster) -> 
 
 def test_the_newest_kafka_speaks_produce_with_topic_ids(kafka: KafkaCluster) -> None:
     assert fetch_api_versions(kafka.nodes[0].port)[0][1] >= 13
+
+
+def test_a_cluster_has_the_feature_levels_it_was_given(kafka: KafkaCluster, kafka_v1: KafkaCluster) -> None:
+    assert _transaction_version(kafka_v1) == 1
+    assert _transaction_version(kafka) == 2
+
+
+def _transaction_version(cluster: KafkaCluster) -> int:
+    admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
+    try:
+        return int(admin.describe_features()["transaction.version"]["finalized"][1])
+    finally:
+        admin.close()
+
+
+def test_an_unknown_feature_is_refused() -> None:
+    with pytest.raises(ClusterError, match=r"could not format(?s:.*)no\.such\.feature"):
+        KafkaCluster(1, features={"no.such.feature": 1}).start()
 
 
 def test_a_paused_node_answers_nothing_until_it_is_resumed(kafka: KafkaCluster) -> None:

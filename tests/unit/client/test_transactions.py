@@ -17,6 +17,7 @@ from kproducer.client.transaction_state import (
     Die,
     Drop,
     Order,
+    Over,
     Publish,
     Seal,
     State,
@@ -79,7 +80,7 @@ class Driver:
         return self.manager._txn.generation
 
     def orders(self) -> list[Order]:
-        return self.manager.take_orders()
+        return [order for order in self.manager.take_orders() if not isinstance(order, Over)]
 
     # --- requests ----------------------------------------------------------------------------------------
 

@@ -155,6 +155,9 @@ class FakePump:
     def txn_drop(self, gen: int, message: str | None) -> None:
         self._note("txn_drop", gen=gen, message=message)
 
+    def txn_over(self) -> None:
+        self._note("txn_over")
+
     def topics_used(self) -> list[str]:
         return []
 
