@@ -183,7 +183,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
     if (kp_unlikely(!kp_topic_is_open(p->topic))) {
         return KP_ERR_CLOSED;
     }
-    if (kp_is_transactional(core) && kp_txn_enter_locked(core, p) != KP_OK) {
+    if (kp_is_transactional(core) && kp_txn_enter_locked(core, p, o->txn_gen) != KP_OK) {
         return KP_ERR_STATE;
     }
     const bool is_now = r->timestamp_ms == KP_NOW;

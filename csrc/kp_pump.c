@@ -162,18 +162,20 @@ static void seal_all(kp_pump *pump) {
     }
 }
 
-/* A flush or a wait for memory began: every open batch is ready, whatever its linger. */
-static void notice_urgency(kp_pump *pump, bool drops) {
+/* A flush or a wait for memory began: every open batch is ready, whatever its linger. true: the oldest may be dropped. */
+static bool notice_urgency(kp_pump *pump) {
     kp_core *core = pump->core;
-    const unsigned now = atomic_load(&core->urgent_gen);
+    const unsigned now = atomic_load(&core->urgent_gen); /* before n_waiting, which a waiter raises first */
+    const bool drops = core->config.drops_oldest && atomic_load(&core->pool.n_waiting) > 0;
     if (now == pump->urgent_seen && !drops) {
-        return;
+        return false;
     }
     pump->urgent_seen = now;
     if (is_short_in_vain(core)) {
         seal_all(pump);
     }
     kp_pump_refresh_waiting(pump);
+    return drops;
 }
 
 void kp_pump_refresh_waiting(kp_pump *pump) {
@@ -227,8 +229,7 @@ int64_t kp_pump_step(kp_pump *pump, int64_t now) {
     take_commands(pump);
     receive(pump);
     take_dirty(pump);
-    const bool drops = pump->core->config.drops_oldest && atomic_load(&pump->core->pool.n_waiting) > 0;
-    notice_urgency(pump, drops);
+    const bool drops = notice_urgency(pump);
     expire(pump);
     kp_txn_step(pump);
     if (kp_unlikely(drops)) {

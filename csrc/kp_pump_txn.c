@@ -98,6 +98,14 @@ static void drop_all(kp_pump *pump) {
     }
 }
 
+/* The failure may have found no memory for its own event. */
+static bool has_failed(kp_pump *pump) {
+    kp_mutex_lock(&pump->core->wait_lock);
+    const bool was_refused = pump->core->txn_has_failed;
+    kp_mutex_unlock(&pump->core->wait_lock);
+    return was_refused || pump->txn.is_dropping;
+}
+
 static void tell_drained(kp_pump *pump) {
     kp_txn *t = &pump->txn;
     kp_msg *m = kp_msg_new(KP_EV_TXN_DRAINED);
@@ -105,6 +113,7 @@ static void tell_drained(kp_pump *pump) {
         m->txn_gen = t->gen;
         m->flag_a = t->was_sent;
         m->flag_b = t->is_broken;
+        m->count = has_failed(pump) ? 1 : 0;
     }
     t->gen = 0;
     t->is_sealed = false;

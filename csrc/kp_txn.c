@@ -13,9 +13,9 @@ static void tell_partition(kp_core *core, kp_partition *p, uint32_t gen) {
     }
 }
 
-kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p) {
+kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p, uint32_t wanted) {
     const uint32_t gen = atomic_load(&core->txn_open);
-    if (gen == 0) {
+    if (gen == 0 || (wanted != 0 && wanted != gen)) {
         return KP_ERR_STATE;
     }
     if (kp_unlikely(p->txn_told != gen)) {
@@ -39,11 +39,6 @@ void kp_txn_open(kp_core *core, uint32_t gen, bool tells) {
     atomic_store(&core->txn_tells, tells);
     atomic_store(&core->txn_open, gen);
     kp_mutex_unlock(&core->wait_lock);
-}
-
-void kp_txn_close(kp_core *core) {
-    atomic_store(&core->txn_open, 0);
-    kp_core_settle_appends(core);
 }
 
 void kp_txn_forget(kp_core *core) {
@@ -77,6 +72,16 @@ static void tell_failed(kp_core *core, uint32_t gen, const kp_failure *failure, 
     m->node = failure->node;
     m->message = copy_message(failure);
     kp_core_post(core, m);
+}
+
+void kp_txn_close(kp_core *core, const kp_failure *why) {
+    kp_mutex_lock(&core->wait_lock);
+    atomic_store(&core->txn_open, 0);
+    if (why != NULL && !core->txn_has_failed) { /* the first reason is the best */
+        fail_locked(core, why);
+    }
+    kp_mutex_unlock(&core->wait_lock);
+    kp_core_settle_appends(core);
 }
 
 void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic) {

@@ -15,13 +15,14 @@ static inline kp_status kp_txn_check(kp_core *core) {
     return kp_is_transactional(core) && atomic_load(&core->txn_open) == 0 ? KP_ERR_STATE : KP_OK;
 }
 
-/* App, under the partition's lock: the same, and tells control of a partition that is new in the transaction. */
-kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p);
+/* App, under the partition's lock: the same for transaction `wanted` (0: any), and tells control of a partition that is
+ * new in it. */
+kp_status kp_txn_enter_locked(kp_core *core, kp_partition *p, uint32_t wanted);
 
 /* Control: appends are taken from now on. `tells`: each partition is told by TXN_PARTITION (protocol 1). */
 void kp_txn_open(kp_core *core, uint32_t gen, bool tells);
-/* Control: appends are refused from now on; none is under way when it returns. */
-void kp_txn_close(kp_core *core);
+/* Control: appends are refused from now on; none is under way when it returns. `why`: it can only be aborted. */
+void kp_txn_close(kp_core *core, const kp_failure *why);
 /* Control: the transaction has ended, and with it the failure that refused appends. */
 void kp_txn_forget(kp_core *core);
 

@@ -15,7 +15,13 @@ from kproducer._core.accumulator import RecordAppender, check_topic
 from kproducer.client.transaction_state import Call
 from kproducer.config import ProducerConfig, parse_config
 from kproducer.engine.runtime import Runtime
-from kproducer.errors import CommitOutcomeUnknownError, KafkaError, KafkaTimeoutError, SerializationError
+from kproducer.errors import (
+    CommitOutcomeUnknownError,
+    KafkaError,
+    KafkaTimeoutError,
+    SerializationError,
+    TransactionCommittedError,
+)
 from kproducer.metrics import ProducerMetrics
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
@@ -120,10 +126,10 @@ class KafkaProducer(RecordAppender):
         with self._close_lock:
             if runtime.is_closed:
                 return
-            runtime.abort_open_transaction(_seconds(wait_ms, self._config.max_block_ms))
+            used_ms = runtime.abort_open_transaction(_seconds(wait_ms, self._config.max_block_ms))
             runtime.pump.close_appends()
             try:
-                runtime.pump.flush(wait_ms)
+                runtime.pump.flush(None if wait_ms is None else max(0.0, wait_ms - used_ms))
             finally:
                 runtime.close(_CLOSE_GRACE_S)
         runtime.pump.raise_unobserved()
@@ -220,6 +226,8 @@ class KafkaProducer(RecordAppender):
         """Abort; a failure of that is only noted, unless it is fatal and so the better explanation."""
         try:
             self.abort_transaction()
+        except TransactionCommittedError as failure:
+            raise failure from error  # who repeats the block after a timeout would write it twice
         except KafkaError as failure:
             if failure.fatal and failure.code != getattr(error, "code", None):
                 raise failure from error

@@ -32,6 +32,7 @@ cdef class RecordAppender:
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
                           timestamp_ms, SendManyResult result) except -1
+    cdef object prepared(self, TopicHandle handle, value, key, headers, partition)
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_bytes(self, TopicHandle handle, value, key, headers, kp_append_options *options,

@@ -58,6 +58,7 @@ from kproducer.errors import (
     KafkaTimeoutError,
     ProducerClosedError,
     RecordTooLargeError,
+    SerializationError,
 )
 from kproducer.types import ProducerRecord
 
@@ -277,6 +278,8 @@ cdef class RecordAppender:
         result.pump = self._pump
         if not self._is_ready:
             raise_uninitialised()
+        if kp_core_life(self._pump.core) != KP_OPEN:
+            raise_life(self._pump.core)
         if self._prepare is not None:  # a serializer or partitioner wants each line as an object
             lines = bytes(data).split(b"\n")
             if not lines[len(lines) - 1]:
@@ -334,9 +337,20 @@ cdef class RecordAppender:
         if self._prepare is None:
             return self.append_prepared(handle, value, key, headers, partition, timestamp_ms, on_delivery, options,
                                         place, record)
-        ready = self._prepare(handle.name, value, key, headers, partition)
+        ready = self.prepared(handle, value, key, headers, partition)
         return self.append_prepared(handle, ready[0], ready[1], headers, ready[2], timestamp_ms, on_delivery, options,
                                     place, record)
+
+    cdef object prepared(self, TopicHandle handle, value, key, headers, partition):
+        """What serializers and partitioner make of a record; a partitioner may wait for metadata in vain."""
+        cdef uint32_t gen = kp_txn_current(self._pump.core)
+        try:
+            return self._prepare(handle.name, value, key, headers, partition)
+        except (IllegalStateError, SerializationError):
+            raise
+        except KafkaError as error:
+            self._pump.refuse_in_transaction(gen, handle.topic, error)
+            raise
 
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1:
@@ -406,6 +420,7 @@ cdef class RecordAppender:
         if status == KP_OK:
             return 0
         cdef uint32_t gen = kp_txn_current(self._pump.core)
+        options.txn_gen = gen  # the wait may outlast the transaction
         try:
             return self.wait_and_append(status, needed, handle, options, place, record)
         except IllegalStateError:
@@ -423,8 +438,8 @@ cdef class RecordAppender:
                 status = kp_append(handle.topic, record, options, place, &needed)
             elif status == KP_FULL:
                 # The past as the deadline: the pump is told, and an error raised unless memory just got free.
-                self.wait_for_memory(handle, options, place, record, needed, 0 if self._raises_when_full else deadline)
-                status = KP_OK
+                status = <kp_status>self.wait_for_memory(handle, options, place, record, needed,
+                                                         0 if self._raises_when_full else deadline)
             elif status == KP_ERR_CLOSED:
                 raise_life(self._pump.core)
             elif status == KP_ERR_STATE:
@@ -467,7 +482,7 @@ cdef class RecordAppender:
 
     cdef int wait_for_memory(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                              kp_record *record, size_t needed, int64_t deadline) except -1:
-        """Wait for buffer.memory in order of arrival, then append with what was granted."""
+        """Wait for buffer.memory in order of arrival, then append with what was granted: KP_OK, or KP_AGAIN."""
         cdef kp_pool_waiter waiter
         cdef kp_status status = KP_AGAIN
         cdef int64_t slice_end
@@ -498,7 +513,7 @@ cdef class RecordAppender:
         if status == KP_ERR_STATE:
             raise_no_transaction(self._pump.core)
         check(status)
-        return 0
+        return status  # KP_AGAIN: meanwhile the topic was made again, with fewer partitions
 
     def _buffer_timeout(self, TopicHandle handle, needed):
         what = "are not free (buffer.full.policy=raise)"

@@ -307,7 +307,7 @@ cdef extern from "kp_txn.h" nogil:
     bint kp_is_transactional(const kp_core *core)
     kp_status kp_txn_check(kp_core *core)
     void kp_txn_open(kp_core *core, uint32_t gen, bint tells)
-    void kp_txn_close(kp_core *core)
+    void kp_txn_close(kp_core *core, const kp_failure *why)
     void kp_txn_forget(kp_core *core)
     uint32_t kp_txn_current(kp_core *core)
     void kp_txn_refuse(kp_core *core, uint32_t gen, const kp_failure *failure, kp_topic *topic)
@@ -330,6 +330,7 @@ cdef extern from "kp_accumulator.h" nogil:
         kp_result **held
         int32_t n_held
         const kp_listener *listener
+        uint32_t txn_gen
         kp_chunk *spare
     kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options,
                         kp_place *place, size_t *needed)

@@ -143,12 +143,14 @@ class TxnFailed(NamedTuple):
 class TxnDrained(NamedTuple):
     """Nothing of a sealed or dropped transaction is on the network, or waits to be.
 
-    was_sent: a produce request of it left. is_broken: a sequence was given away and not acknowledged.
+    was_sent: a produce request of it left. is_broken: a sequence was given away and not acknowledged. has_failed: a
+    record failed or was refused, which TxnFailed has told unless there was no memory for it.
     """
 
     txn_gen: int
     was_sent: bool
     is_broken: bool
+    has_failed: bool = False
 
 
 class Stopped(NamedTuple):

@@ -82,7 +82,7 @@ cdef object event_of(const kp_msg *m):
         return ev.TxnFailed(m.txn_gen, None if m.topic is NULL else topic_name(m.topic), m.partition,
                             make_error(m.code, text_or_none(m.message), {}))
     if kind == KP_EV_TXN_DRAINED:
-        return ev.TxnDrained(m.txn_gen, bool(m.flag_a), bool(m.flag_b))
+        return ev.TxnDrained(m.txn_gen, bool(m.flag_a), bool(m.flag_b), m.count != 0)
     if kind == KP_EV_STOPPED:
         return ev.Stopped(m.count)
     if kind == KP_EV_PUMP_FATAL:

@@ -3,6 +3,7 @@ from types import ModuleType
 
 from kproducer._core.events import Action, Event
 from kproducer._core.letters import LetterSink
+from kproducer.errors import KafkaError
 
 def codec_sources() -> dict[str, str]:
     """{compression.type: where its functions come from}; for a codec that cannot be had, what would give it."""
@@ -97,8 +98,11 @@ class Pump:
         """The coordinator has added the partition: its batches may leave (protocol 1)."""
     def txn_seal(self, gen: int) -> None:
         """Refuse appends, send what is left at once, and tell TxnDrained."""
-    def txn_drop(self, gen: int, message: str | None) -> None:
-        """Refuse appends, fail what is not in flight with TransactionAbortedError, and tell TxnDrained."""
+    def txn_drop(self, gen: int, message: str | None, failure: KafkaError | None = None) -> None:
+        """Refuse appends, fail what is not in flight with TransactionAbortedError, and tell TxnDrained.
+
+        `failure`: why it can only be aborted; later appends raise it until txn_over().
+        """
     def txn_over(self) -> None:
         """The transaction has ended, and with it the failure that refused its records."""
     def fail_all(self, code: int, message: str, fatal: bool) -> None:

@@ -511,14 +511,24 @@ cdef class Pump:
 
     def txn_seal(self, uint32_t gen):
         with nogil:
-            kp_txn_close(self.core)
+            kp_txn_close(self.core, NULL)
         cdef kp_msg *m = new_command(KP_CMD_TXN_SEAL)
         m.txn_gen = gen
         self.command(m)
 
-    def txn_drop(self, uint32_t gen, message):
+    def txn_drop(self, uint32_t gen, message, failure=None):
+        cdef kp_failure why
+        cdef kp_failure *reason = NULL
+        text = b""
+        memset(&why, 0, sizeof(why))
+        if failure is not None:
+            text = str(failure).encode("utf-8", "replace")
+            why.code = KP_CODE_TXN_REFUSED if failure.code is None else failure.code
+            why.node = -1
+            why.message = text
+            reason = &why
         with nogil:
-            kp_txn_close(self.core)
+            kp_txn_close(self.core, reason)
         cdef kp_msg *m = new_command(KP_CMD_TXN_DROP)
         m.txn_gen = gen
         m.message = copied(message)

@@ -98,10 +98,11 @@ class Seal(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """Take no more records and fail what is not in flight."""
+    """Take no more records and fail what is not in flight; `failure`: why it can only be aborted."""
 
     generation: int
     message: str
+    failure: KafkaError | None = None
 
 
 class Over(NamedTuple):

@@ -139,7 +139,7 @@ class TransactionManager:
         """Whether close() must abort: a transaction is open that nobody can have committed."""
         given_up = self._given_up_commit()
         is_unsent = given_up is not None and not given_up.may_have_ended and not given_up.is_done
-        return self.state in (State.IN_TRANSACTION, State.ABORTABLE_ERROR) or is_unsent
+        return self.state in (State.IN_TRANSACTION, State.ABORTABLE_ERROR, State.ABORTING) or is_unsent
 
     @property
     def has_open_transaction(self) -> bool:
@@ -235,7 +235,13 @@ class TransactionManager:
         is_unanswered = given_up is not None and given_up.may_have_ended and not given_up.is_done
         self._txn.was_unknown = is_unanswered or self._may_be_committed
         if self._ticket is not None:  # another thread may still wait for the commit that was given up
-            self._finish(Call.COMMIT, TransactionAbortedError("abort_transaction() was called meanwhile"))
+            self._finish(
+                Call.COMMIT,
+                TransactionAbortedError(
+                    "abort_transaction() was called meanwhile",
+                    persisted="maybe" if self._txn.was_unknown else "no",
+                ),
+            )
         self._move(State.ABORTING)
         self._ticket = Ticket(Call.ABORT)
         self._drop("abort_transaction() was called")
@@ -268,12 +274,14 @@ class TransactionManager:
             return
         self._abortable(error)
 
-    def drained(self, generation: int, was_sent: bool, is_broken: bool) -> None:
+    def drained(self, generation: int, was_sent: bool, is_broken: bool, has_failed: bool = False) -> None:
         """Nothing of the transaction is on the network any more."""
         if generation != self._txn.generation:
             return
         self._txn.is_drained = True
         self._txn.is_broken = self._txn.is_broken or is_broken
+        if self.state is State.COMMITTING and (is_broken or has_failed):
+            self._abortable(TransactionAbortableError("a record of the transaction failed", persisted="no"))
         if self._txn.is_v2 and was_sent:
             self._txn.has_begun = self._txn.is_confirmed = True
         self._end_if_nothing_begun()
@@ -505,7 +513,7 @@ class TransactionManager:
         self._move(State.ABORTABLE_ERROR)
         self._fail_offsets(error if isinstance(error, CommitFailedError) else self._abortable_error())
         self._finish(Call.COMMIT, self._abortable_error())
-        self._drop("the transaction can only be aborted")
+        self._drop("the transaction can only be aborted", error)
 
     def _die(self, error: KafkaError) -> None:
         self.state = State.FATAL_ERROR
@@ -519,11 +527,11 @@ class TransactionManager:
         self._waiting_begin = None
         self._orders.append(Die(error))
 
-    def _drop(self, message: str) -> None:
+    def _drop(self, message: str, failure: KafkaError | None = None) -> None:
         self._txn.unadded.clear()
         self._fail_offsets(TransactionAbortedError("the transaction was aborted"))
         if not self._txn.is_drained:
-            self._orders.append(Drop(self._txn.generation, message))
+            self._orders.append(Drop(self._txn.generation, message, failure))
 
     def _fail_offsets(self, error: KafkaError) -> None:
         while self._txn.offsets:

@@ -231,16 +231,18 @@ class Runtime:
         if call is Call.ABORT:
             self._forget_unobserved()
 
-    def abort_open_transaction(self, timeout_s: float) -> None:
-        """Abort what is open, before the producer is closed; a failure is logged."""
+    def abort_open_transaction(self, timeout_s: float) -> float:
+        """Abort what is open, before the producer is closed; a failure is logged. Return the milliseconds it took."""
         if self._transactions is None or self._fatal is not None or self._sender.fatal is not None:
-            return
+            return 0.0
         if not self._transactions.wants_abort:
-            return
+            return 0.0
+        began = time.monotonic()
         try:
             self.transact(Call.ABORT, timeout_s)
         except KafkaError as error:
             logger.warning("producer %s: the open transaction was not aborted: %s", self._client_id, error)
+        return (time.monotonic() - began) * 1000
 
     def _transaction_timeout(self, command: Transact, timeout_s: float) -> KafkaTimeoutError:
         reason = self.last_connection_error()
@@ -255,7 +257,7 @@ class Runtime:
         return KafkaTimeoutError(
             f"{command.call.value}() goes on: call {again} for its outcome{detail}",
             elapsed_ms=timeout_s * 1000,
-            persisted="no",
+            persisted="maybe" if command.call is Call.COMMIT else "no",
         )
 
     def _forget_unobserved(self) -> None:

@@ -397,6 +397,7 @@ class Sender:
             self._rebootstrap_if_due(now)
         elif self._transactor is not None and self._transactor.owns(link):
             self._transactor.lost(link, now)
+            self._cluster.refresh(now)  # its address may have changed: nodes keep what metadata said
         elif isinstance(link.node.key, int) and self._dialing.get(link.node.key) is link:
             del self._dialing[link.node.key]
             self._cluster.refresh(now)

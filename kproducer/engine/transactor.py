@@ -32,7 +32,7 @@ from kproducer.client.transaction_state import (
 from kproducer.client.transactions import TransactionManager
 from kproducer.engine.link import Link, Wiring
 from kproducer.engine.mailbox import GiveUp, Transact
-from kproducer.errors import KafkaError, UnsupportedVersionError
+from kproducer.errors import CommitOutcomeUnknownError, KafkaError, UnsupportedVersionError
 from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
@@ -53,7 +53,7 @@ class TransactionPump(Protocol):
     def txn_begin(self, gen: int, is_v2: bool) -> None: ...
     def txn_allow(self, gen: int, topic: str, partition: int) -> None: ...
     def txn_seal(self, gen: int) -> None: ...
-    def txn_drop(self, gen: int, message: str | None) -> None: ...
+    def txn_drop(self, gen: int, message: str | None, failure: KafkaError | None = None) -> None: ...
     def txn_over(self) -> None: ...
 
 
@@ -122,13 +122,13 @@ class Transactor:
         command = given_up.command
         if command in self._callers:
             self._callers.remove(command)
-        if command.ticket is not None:
+        if command.ticket is not None and all(c.ticket is not command.ticket for c in self._callers):
             self.manager.give_up(command.ticket)
 
     def fail_callers(self, error: KafkaError) -> None:
         """Answer all callers with an error: the producer is over."""
         for command in self._callers:
-            command.reply.set_error(error)
+            command.reply.set_error(_end_of(command, error))
         self._callers.clear()
 
     def _start(self, command: Transact) -> Ticket:
@@ -176,7 +176,7 @@ class Transactor:
 
     def on_drained(self, event: TxnDrained, now: float) -> None:
         """The transaction has left the network."""
-        self.manager.drained(event.txn_gen, event.was_sent, event.is_broken)
+        self.manager.drained(event.txn_gen, event.was_sent, event.is_broken, event.has_failed)
 
     # --- the loop's turns --------------------------------------------------------------------------------
 
@@ -379,11 +379,21 @@ class Transactor:
             case Seal():
                 self._pump.txn_seal(order.generation)
             case Drop():
-                self._pump.txn_drop(order.generation, order.message)
+                self._pump.txn_drop(order.generation, order.message, order.failure)
             case Over():
                 self._pump.txn_over()
             case Die():
                 self._host.die(order.error)
+
+
+def _end_of(command: Transact, error: KafkaError) -> KafkaError:
+    """What a caller is told when the producer ends: of a commit under way that nobody knows."""
+    ticket = command.ticket
+    if ticket is None or not ticket.may_have_ended or ticket.is_done or error.fatal:
+        return error
+    unknown = CommitOutcomeUnknownError(f"the commit may take effect; {error.message}", persisted="maybe")
+    unknown.__cause__ = error
+    return unknown
 
 
 def _has_member(request: Any) -> bool:

@@ -708,12 +708,12 @@ void script_txn_allow(script *s, int32_t partition, uint32_t gen) {
 }
 
 void script_txn_seal(script *s, uint32_t gen) {
-    kp_txn_close(s->core);
+    kp_txn_close(s->core, NULL);
     script_txn_command(s, KP_CMD_TXN_SEAL, gen, false);
 }
 
 void script_txn_drop(script *s, uint32_t gen) {
-    kp_txn_close(s->core);
+    kp_txn_close(s->core, NULL);
     script_txn_command(s, KP_CMD_TXN_DROP, gen, false);
 }
 

@@ -120,7 +120,7 @@ static void test_no_record_is_taken_without_an_open_transaction(void) {
     script_txn_begin(&s, 1, V2);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
     CHECK_INT(append_to_unknown_topic(), KP_AGAIN);
-    kp_txn_close(s.core);
+    kp_txn_close(s.core, NULL);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_ERR_STATE);
     CHECK_INT(append_to_unknown_topic(), KP_ERR_STATE);
     CHECK(!kp_txn_failure(s.core, &failure));
@@ -709,7 +709,7 @@ static void test_a_batch_that_fails_before_its_transaction_has_begun_dooms_it_to
         kp_txn_open(s.core, 1, false);
         kp_result *a = open_record(0), *b = open_record(1);
         if (is_sealed) {
-            kp_txn_close(s.core); /* the app commits at once, its command is on the way */
+            kp_txn_close(s.core, NULL); /* the app commits at once, its command is on the way */
         }
         script_fail_partition(&s, 0, 29);
         CHECK_OUTCOME(a, 29, KP_NOT_PERSISTED);
@@ -998,6 +998,23 @@ static void test_a_stop_inside_a_transaction_leaves_nothing_behind(void) {
     }
 }
 
+static void test_a_transaction_whose_last_batch_ends_while_sending_is_drained_at_once(void) {
+    const int conn = begin(1);
+    script_txn_begin(&s, 1, V2);
+    s.conns[conn].send_room = 30; /* the frame is cut */
+    kp_result *r = script_batch(&s, 0, 1);
+    script_step(&s);
+    script_txn_drop(&s, 1);
+    CHECK_INT(script_count_events(&s, KP_EV_TXN_DRAINED), 0);
+    s.conns[conn].send_room = -1;
+    s.conns[conn].is_broken = true; /* room, and then a reset */
+    script_step(&s);
+    CHECK_INT(kp_result_state(r), KP_FAILED);
+    CHECK_INT(script_count_events(&s, KP_EV_TXN_DRAINED), 1);
+    kp_result_release(r);
+    script_free(&s);
+}
+
 static void test_a_fail_all_inside_a_transaction_dooms_it(void) {
     for (int fatal = 0; fatal < 2; fatal++) {
         kp_result *results[5];
@@ -1065,6 +1082,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_recreated_topic_with_batches_under_way_dooms_the_transaction),
     KP_TEST(test_a_recreated_topic_without_batches_under_way_starts_at_sequence_0),
     KP_TEST(test_a_stop_inside_a_transaction_leaves_nothing_behind),
+    KP_TEST(test_a_transaction_whose_last_batch_ends_while_sending_is_drained_at_once),
     KP_TEST(test_a_fail_all_inside_a_transaction_dooms_it),
     KP_TEST(test_a_fail_all_ends_a_sealed_transaction),
 };

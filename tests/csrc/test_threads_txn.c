@@ -238,7 +238,7 @@ static void open_transaction(world *w, int gen) {
 static void end_transaction(world *w, int gen) {
     const int64_t failed_before = (int64_t)kp_counter_get(&w->core->stats.counters[KP_C_records_failed]);
     const bool drops = gen % 4 == 0 || w->n_failed > 0;
-    kp_txn_close(w->core);
+    kp_txn_close(w->core, NULL);
     atomic_store(&w->closed, gen);
     command(w, drops ? KP_CMD_TXN_DROP : KP_CMD_TXN_SEAL, gen, false);
     while (w->n_drained == 0) {
@@ -364,7 +364,7 @@ static void test_a_stop_inside_a_transaction_settles_every_record(void) {
             take_events(&w);
         }
         if (round % 2 == 1) {
-            kp_txn_close(w.core);
+            kp_txn_close(w.core, NULL);
             atomic_store(&w.closed, 2);
             command(&w, KP_CMD_TXN_SEAL, 2, false);
         }
@@ -432,7 +432,7 @@ static void test_no_record_is_taken_once_a_close_has_returned(void) {
     for (uint32_t gen = 1; gen <= CLOSES; gen++) {
         kp_txn_open(s.core, gen, false);
         wait_for_two_attempts_of_each(racers);
-        kp_txn_close(s.core);
+        kp_txn_close(s.core, NULL);
         const int64_t taken = atomic_load(&s.core->txn_batches);
         wait_for_two_attempts_of_each(racers);
         n_late += atomic_load(&s.core->txn_batches) != taken;

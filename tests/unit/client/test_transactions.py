@@ -80,7 +80,9 @@ class Driver:
         return self.manager._txn.generation
 
     def orders(self) -> list[Order]:
-        return [order for order in self.manager.take_orders() if not isinstance(order, Over)]
+        """All but what tests of their own show: the end of a transaction, and why it was dropped."""
+        orders = [order for order in self.manager.take_orders() if not isinstance(order, Over)]
+        return [order._replace(failure=None) if isinstance(order, Drop) else order for order in orders]
 
     # --- requests ----------------------------------------------------------------------------------------
 
@@ -1252,7 +1254,7 @@ def test_given_up_commit_of_an_earlier_transaction_does_not_touch_the_next() -> 
         (commit_failed_untold, True),
         (commit_unknown, False),
         (commit_untold, False),
-        (aborting, False),
+        (aborting, True),
         (dead, False),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
@@ -1587,3 +1589,29 @@ def test_told_of_another_ticket_forgets_nothing() -> None:
     driver.manager.told(Ticket(Call.COMMIT))
     with pytest.raises(IllegalStateError, match="not known"):
         driver.manager.begin()
+
+
+# --- what is told beside the orders --------------------------------------------------------------------------------
+
+
+def test_drop_says_why_and_the_end_says_that_it_is_over() -> None:
+    driver = open_()
+    driver.orders()
+    failure = RecordTooLargeError("too large")
+    driver.manager.failed(driver.generation, failure)
+    assert driver.manager.take_orders() == [
+        Drop(driver.generation, "the transaction can only be aborted", failure)
+    ]
+    driver.drain()
+    driver.manager.abort()
+    driver.end()
+    assert driver.manager.take_orders() == [Over(driver.generation)]
+
+
+@pytest.mark.parametrize("facts", [(True, False), (False, True)], ids=["broken", "failed"])
+def test_failure_that_only_the_drained_pump_tells_dooms_the_commit(facts: tuple[bool, bool]) -> None:
+    driver = open_()
+    ticket = driver.manager.commit()
+    driver.manager.drained(driver.generation, True, *facts)
+    assert driver.state is State.ABORTABLE_ERROR
+    assert isinstance(ticket.error, TransactionAbortableError)

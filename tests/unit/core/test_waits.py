@@ -19,6 +19,9 @@ from kproducer import (
     ProducerClosedError,
     UnobservedDeliveryError,
 )
+from kproducer._core.accumulator import RecordAppender
+from kproducer.config import parse_config
+from kproducer.engine.runtime import make_pump
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.unit.core.world import (
     MakeProducer,
@@ -371,3 +374,41 @@ def test_ctrl_c_in_close_still_ends_the_threads(broker: ScriptedBroker, make: Ma
     with pytest.raises(ProducerClosedError):
         future.result(0)
     producer.close()
+
+
+def test_a_record_that_waited_for_memory_while_its_partition_vanished_is_refused() -> None:
+    config = parse_config(
+        {},
+        {
+            "bootstrap_servers": "localhost:1",
+            "max_block_ms": 1_000,
+            "buffer_memory": 65_536,
+            "linger_ms": 100,
+        },
+    )
+    pump = make_pump(config, "waiter")
+    appender = RecordAppender()
+    appender._set_up(pump, config.max_block_ms, None, lambda topic: None, lambda: "full")
+    pump.start()
+    try:
+        pump.topic("t", b"\1" * 16, [(1, 1)] * 6)
+        for _ in range(4):
+            appender.produce("t", bytes(15_000), partition=0)
+        refusals: list[KafkaError] = []
+
+        def wait_in_vain() -> None:
+            try:
+                appender.produce("t", bytes(15_000), partition=5)
+            except KafkaError as error:
+                refusals.append(error)
+
+        waiter = threading.Thread(target=wait_in_vain)
+        waiter.start()
+        time.sleep(0.2)
+        pump.topic("t", b"\2" * 16, [(1, 1)] * 3)  # another topic of this name, with fewer partitions
+        pump.fail_partition("t", 0, 3, "to free memory")
+        waiter.join(10)
+        assert [type(error) for error in refusals] == [KafkaTimeoutError]
+    finally:
+        pump.stop()
+        pump.join(5_000)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kproducer._core.events import Action, Event, Stopped
+from kproducer.errors import KafkaError
 
 
 class Command(NamedTuple):
@@ -152,7 +153,7 @@ class FakePump:
     def txn_seal(self, gen: int) -> None:
         self._note("txn_seal", gen=gen)
 
-    def txn_drop(self, gen: int, message: str | None) -> None:
+    def txn_drop(self, gen: int, message: str | None, failure: KafkaError | None = None) -> None:
         self._note("txn_drop", gen=gen, message=message)
 
     def txn_over(self) -> None:
