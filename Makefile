@@ -5,6 +5,7 @@
 #   make test-all       the same with the slow tests and with Kafka 3.9 and 2.8
 #   make test-soak      the tests that run for many minutes
 #   make integration    only the tests with a real Kafka
+#   make faults         the whole fault matrix, long parts included, and its table
 #
 #   make dev            the virtual environment for development, extensions built in place
 #   make build          rebuild the extensions whose sources changed
@@ -40,7 +41,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(VENV))/bin/python
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
-.PHONY: help demo test test-all test-soak integration dev build lint types format hooks cross bench wheel sdist system \
+.PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench wheel sdist system \
     asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -85,10 +86,13 @@ test: dev csrc-test csrc-sanitize
 	$(PYTEST) $(ARGS)
 
 test-all: dev csrc-test csrc-sanitize
-	$(PYTEST) -m "not soak" $(ARGS)
+	$(PYTEST) -m "not soak and not checker" $(ARGS)
 
 test-soak: dev
-	$(PYTEST) -m soak $(ARGS)
+	$(PYTEST) -m "soak or checker" $(ARGS)
+
+faults: dev
+	$(PYTEST) -m "row and not soak" $(ARGS)
 
 integration: dev
 	$(PYTEST) tests/integration $(ARGS)
