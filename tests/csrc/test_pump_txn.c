@@ -1015,6 +1015,20 @@ static void test_a_transaction_whose_last_batch_ends_while_sending_is_drained_at
     script_free(&s);
 }
 
+static void test_a_record_that_waited_for_its_transaction_too_long_is_not_the_next_ones(void) {
+    (void)begin(1);
+    script_txn_begin(&s, 1, V2);
+    script_txn_drop(&s, 1);
+    script_txn_begin(&s, 2, V2);
+    kp_record record = {.key_len = -1, .value = (const uint8_t *)"v", .value_len = 1, .timestamp_ms = 1};
+    kp_append_options late = {.partition = 0, .txn_gen = 1}, fresh = {.partition = 0, .txn_gen = 2};
+    kp_place place;
+    size_t needed = 0;
+    CHECK_INT(kp_append(s.topic, &record, &late, &place, &needed), KP_ERR_STATE);
+    CHECK_INT(kp_append(s.topic, &record, &fresh, &place, &needed), KP_OK);
+    script_free(&s);
+}
+
 static void test_a_fail_all_inside_a_transaction_dooms_it(void) {
     for (int fatal = 0; fatal < 2; fatal++) {
         kp_result *results[5];
@@ -1083,6 +1097,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_recreated_topic_without_batches_under_way_starts_at_sequence_0),
     KP_TEST(test_a_stop_inside_a_transaction_leaves_nothing_behind),
     KP_TEST(test_a_transaction_whose_last_batch_ends_while_sending_is_drained_at_once),
+    KP_TEST(test_a_record_that_waited_for_its_transaction_too_long_is_not_the_next_ones),
     KP_TEST(test_a_fail_all_inside_a_transaction_dooms_it),
     KP_TEST(test_a_fail_all_ends_a_sealed_transaction),
 };

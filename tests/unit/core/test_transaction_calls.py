@@ -1,0 +1,76 @@
+"""What the calls of a transactional producer say, without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kproducer import (
+    CommitOutcomeUnknownError,
+    KafkaProducer,
+    KafkaTimeoutError,
+    TransactionAbortableError,
+    TransactionCommittedError,
+)
+from kproducer._core.accumulator import RecordAppender
+from kproducer._core.events import TxnFailed
+from kproducer.client.transaction_state import Call, Ticket
+from kproducer.config import parse_config
+from kproducer.engine.mailbox import Transact
+from kproducer.engine.runtime import make_pump
+from kproducer.engine.transactor import Transactor
+from kproducer.errors import KafkaError, ProducerClosedError
+
+
+def _raising(error: KafkaError) -> Callable[[object], None]:
+    def call(self: object) -> None:
+        raise error
+
+    return call
+
+
+def test_a_block_whose_commit_times_out_and_takes_effect_says_that_it_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(KafkaProducer, "begin_transaction", lambda self: None)
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", _raising(KafkaTimeoutError("goes on")))
+    monkeypatch.setattr(KafkaProducer, "abort_transaction", _raising(TransactionCommittedError("it has")))
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="tx")
+    try:
+        with pytest.raises(TransactionCommittedError) as caught, producer.transaction():
+            pass
+        assert isinstance(caught.value.__cause__, KafkaTimeoutError)
+    finally:
+        producer.close(0)
+
+
+def test_a_partitioner_without_metadata_dooms_the_transaction() -> None:
+    config = parse_config({}, {"bootstrap_servers": "127.0.0.1:1", "transactional_id": "tx"})
+    pump = make_pump(config, "partitioned")
+
+    def prepare(*arguments: object) -> tuple[object, object, int | None]:
+        raise KafkaTimeoutError("no metadata", persisted="no")
+
+    appender = RecordAppender()
+    appender._set_up(pump, 10, prepare, lambda topic: None, lambda: "full")
+    pump.txn_begin(1, True)
+    with pytest.raises(KafkaTimeoutError):
+        appender.produce("t", b"1")
+    assert [type(event) for event in pump.take_events()] == [TxnFailed]
+    with pytest.raises(TransactionAbortableError):
+        appender.produce("t", b"2")
+
+
+@pytest.mark.parametrize(
+    ("may_have_ended", "expected"), [(True, CommitOutcomeUnknownError), (False, ProducerClosedError)]
+)
+def test_a_commit_that_a_close_cuts_off_is_unknown_once_it_may_have_arrived(
+    may_have_ended: bool, expected: type[KafkaError]
+) -> None:
+    command = Transact(Call.COMMIT, ticket=Ticket(Call.COMMIT, may_have_ended=may_have_ended))
+    transactor = Transactor.__new__(Transactor)
+    transactor._callers = [command]
+    transactor.fail_callers(ProducerClosedError("closed"))
+    with pytest.raises(expected):
+        command.reply.wait(0)
