@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kproducer.client.connection import Answer, BrokerConnection, ConnectionSettings, ConnectionState
 from kproducer.client.nodes import Node
@@ -33,6 +33,13 @@ class Wiring:
     dial: Callable[[Endpoint], Transport]
     poller: Poller
     settings: ConnectionSettings
+
+
+class LinkHost(Protocol):
+    """The control loop, as those see it that open links: whom they tell of a failure."""
+
+    def lose(self, link: Link, error: KafkaError, now: float) -> None: ...
+    def die(self, error: KafkaError) -> None: ...
 
 
 class Link:

@@ -30,7 +30,7 @@ from kproducer.client.transaction_state import (
     Ticket,
 )
 from kproducer.client.transactions import TransactionManager
-from kproducer.engine.link import Link, Wiring
+from kproducer.engine.link import Link, LinkHost, Wiring
 from kproducer.engine.mailbox import GiveUp, Transact
 from kproducer.errors import CommitOutcomeUnknownError, KafkaError, UnsupportedVersionError
 from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 # Older brokers (before 2.5) know no members in TxnOffsetCommit, so they cannot fence them (KIP-447).
 _OFFSETS_WITH_MEMBERS = 3
 _INIT_WITH_EPOCH = 3
+# From the next version on a produce request adds its partitions to the transaction itself (KIP-890).
+LAST_PRODUCE_OF_TV1 = 11
 
 
 class TransactionPump(Protocol):
@@ -57,12 +59,47 @@ class TransactionPump(Protocol):
     def txn_over(self) -> None: ...
 
 
-class TransactorHost(Protocol):
+class TransactorHost(LinkHost, Protocol):
     """What the transactor needs of the control loop around it."""
 
-    def lose(self, link: Link, error: KafkaError, now: float) -> None: ...
     def prepare_produce(self, is_v2: bool) -> None: ...
-    def die(self, error: KafkaError) -> None: ...
+
+
+class Transactions(Protocol):
+    """What the control loop and its links ask of transactions, whether there are any or not."""
+
+    @property
+    def find_due_at(self) -> float: ...
+    @property
+    def produce_cap(self) -> int | None: ...
+    def find(self, link: Link, now: float) -> None: ...
+    def control_lost(self, now: float) -> None: ...
+    def note_versions(self, versions: BrokerVersions) -> None: ...
+    def take(self, command: Transact) -> None: ...
+    def give_up(self, given_up: GiveUp) -> None: ...
+    def fail_callers(self, error: KafkaError) -> None: ...
+    def settle(self) -> None: ...
+
+
+class NoTransactions:
+    """The transactions of a producer without transactional.id: nothing is ever due, and nobody calls."""
+
+    find_due_at: float = math.inf
+    produce_cap: int | None = None
+
+    def find(self, link: Link, now: float) -> None: ...
+    def control_lost(self, now: float) -> None: ...
+    def note_versions(self, versions: BrokerVersions) -> None: ...
+    def fail_callers(self, error: KafkaError) -> None: ...
+    def settle(self) -> None: ...
+
+    def take(self, command: Transact) -> None:
+        """Refuse; `producer` does so at the call."""
+        raise AssertionError("a transaction without transactional.id")
+
+    def give_up(self, given_up: GiveUp) -> None:
+        """Refuse; there was nothing to give up."""
+        raise AssertionError("a transaction without transactional.id")
 
 
 @dataclass(slots=True)
@@ -224,6 +261,9 @@ class Transactor:
         """Whether a link goes to a coordinator."""
         return any(road.link is link for road in self._roads.values())
 
+    def became_ready(self, link: Link) -> None:
+        """What is due is sent by `work`."""
+
     def close(self) -> None:
         """Close the links."""
         for link in self.links():
@@ -277,6 +317,11 @@ class Transactor:
                 if self._asked is road:
                     self._asked = None
                     self.manager.lost(now)
+
+    @property
+    def produce_cap(self) -> int | None:
+        """The highest version of Produce that the transaction protocol allows, None for all."""
+        return None if self.manager.speaks_v2 else LAST_PRODUCE_OF_TV1
 
     def note_versions(self, versions: BrokerVersions) -> None:
         """Take note of the cluster's transaction version; the newest answer counts."""

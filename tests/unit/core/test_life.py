@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any
 import pytest
 
 from bench.sink import Sink
-from kproducer import ConfigError, KafkaProducer
+from kproducer import ConfigError, KafkaProducer, ProducerClosedError
 from kproducer._core.accumulator import RecordAppender
 from tests.fakes.scripted_broker import ScriptedBroker
-from tests.unit.core.world import MakeProducer, open_descriptors, values_of, wait_until
+from tests.unit.core.world import MakeProducer, gated, open_descriptors, values_of, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -117,6 +118,28 @@ def test_many_producers_live_in_one_process(broker: ScriptedBroker, make: MakePr
     for producer in producers:
         producer.close()
     assert len(values_of(broker, "one")) == 10
+
+
+def test_close_has_one_deadline_for_the_abort_and_for_the_delivery(
+    broker: ScriptedBroker, producer: KafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = producer._runtime
+    assert runtime is not None
+    given: list[float] = []
+
+    def abort(timeout_s: float) -> float:
+        given.append(timeout_s)
+        return timeout_s * 1000  # as long as it may take
+
+    with gated(broker):
+        future = producer.send("one", b"never acknowledged")
+        monkeypatch.setattr(runtime, "abort_open_transaction", abort)
+        began = time.monotonic()
+        producer.close(15)
+        took = time.monotonic() - began
+        assert isinstance(future.exception(0), ProducerClosedError)
+    assert given == [15]
+    assert took < 10  # and not the fifteen seconds again, for the delivery
 
 
 # --- garbage ------------------------------------------------------------------------------------------------

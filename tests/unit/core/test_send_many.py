@@ -250,3 +250,14 @@ def test_a_line_that_is_too_large_leaves_those_before_it_accepted(
         producer.send_lines("one", b"fits\n" + b"x" * 2_000_000 + b"\nafter")
     assert caught.value.partial_result.wait(10).count == 1  # type: ignore[attr-defined]
     assert values_of(broker, "one") == [b"fits"]
+
+
+@pytest.mark.parametrize("config", [{}, {"value_serializer": bytes}])
+def test_send_lines_of_a_closed_producer_refuses_even_no_line_at_all(
+    broker: ScriptedBroker, make: MakeProducer, config: dict[str, Any]
+) -> None:
+    producer = make(broker, **config)
+    producer.close()
+    for data in (b"", b"line\n"):
+        with pytest.raises(ProducerClosedError):
+            producer.send_lines("one", data)

@@ -649,8 +649,7 @@ def test_loop_ends_with_the_pump_or_on_command(running: World, ending: str) -> N
 
 
 def test_link_sends_in_the_version_it_is_told_and_else_in_the_highest(running: World) -> None:
-    link = running.sender._control
-    assert link is not None
+    (link,) = running.sender._control.links()
     for version in (None, 4):
         link.send(INIT_PRODUCER_ID, InitProducerIdRequest(), running.clock.now, version=version)
     sent = [(name, version) for name, version, _, _ in running.requests]

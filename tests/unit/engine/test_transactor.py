@@ -404,6 +404,17 @@ def test_lost_link_finds_the_coordinator_again(used: World) -> None:
     assert len(used.asked("FindCoordinator")) == 2
 
 
+def test_lost_link_to_a_coordinator_asks_where_the_brokers_are(used: World) -> None:
+    before = len(used.asked("Metadata"))
+    used.run(used.clock.now + 1_000)
+    assert len(used.asked("Metadata")) == before
+    used.scripts["EndTxn"].append(CLOSE)
+    post(used, Call.COMMIT)
+    drain(used)
+    used.run(used.clock.now + 500)
+    assert len(used.asked("Metadata")) == before + 1
+
+
 def test_unreachable_coordinator_is_looked_for_with_backoff_until_it_moves(world: World) -> None:
     world.connect_errors["two:9092"] = NetworkError("refused")
     world.coordinators["tx"] = 2
