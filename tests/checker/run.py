@@ -287,8 +287,14 @@ def _recoveries(history: History, times: dict[str, dict[int, list[int]]]) -> dic
 
 
 def _commit_id() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
+    """HEAD, marked if anything but verdicts differs from it: those of runs at the same time are no other code."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/checker/verdicts")
+    return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
 
 
 def _versions(client: str, cluster: KafkaCluster) -> dict[str, str]:
