@@ -81,7 +81,7 @@ def _ignore(*_: object) -> None:
 CALLS: Final[dict[str, Callable[[KafkaProducer], None]]] = {
     "produce(topic, value)": produce,
     "produce(topic, value, key)": produce_keyed,
-    "produce(topic=, value=, key=)": produce_by_keyword,
+    "produce(topic, value, key) by keyword": produce_by_keyword,
     "produce(topic, value, on_delivery=)": produce_with_callback,
     "send(topic, value), dropped": send,
     "send(topic, value), kept": send_keeping,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.micro.compare import Count, Counts, Toolchain, Verdict, compare, differences, load, save, table
-from bench.micro.instructions import BASELINE, NO_VALGRIND, main, read_counts
+from bench.micro.instructions import BASELINE, NO_VALGRIND, file_name, main, read_counts
 
 GCC = Toolchain("gcc 12.2.0", "3.11.7", "glibc 2.36", "x86_64", "valgrind-3.19.0")
 
@@ -92,6 +92,7 @@ def test_the_committed_baseline_names_its_compiler_and_what_must_not_grow() -> N
     assert committed is not None
     assert committed.toolchain.compiler
     assert {"append 100 B, one partition", "produce(topic, value)"} <= set(committed.counts)
+    assert len({file_name(name) for name in committed.counts}) == len(committed.counts)
 
 
 def test_dumps_are_divided_by_the_items_of_their_calls() -> None:
@@ -100,6 +101,12 @@ def test_dumps_are_divided_by_the_items_of_their_calls() -> None:
         "append": Count("record", 471.0),
         "stamp": Count("batch", 4500.0),
     }
+
+
+def test_files_are_named_after_their_counts() -> None:
+    assert file_name("produce(topic, value, key) by keyword") == "produce-topic-value-key-by-keyword"
+    assert file_name("send_many(topic, values)") == "send_many-topic-values"
+    assert file_name("append 100 B, one partition") == "append-100-B-one-partition"
 
 
 @pytest.mark.parametrize("dumps", [[], [dump(10), dump(10)], [dump(0)]])
@@ -114,19 +121,19 @@ def test_dumps_that_do_not_match_the_calls_are_an_error(dumps: list[str]) -> Non
 def test_a_change_is_reported_and_fails_only_when_strict(
     baseline: Path, capsys: pytest.CaptureFixture[str], now: float, options: list[str], code: int
 ) -> None:
-    assert main([*options, f"--baseline={baseline}"], lambda: counts(append=now)) == code
+    assert main([*options, f"--baseline={baseline}"], lambda _: counts(append=now)) == code
     assert ("CHANGED" in capsys.readouterr().out) == (now == 120.0)
 
 
 def test_another_compiler_is_said(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = replace(GCC, compiler="clang 17")
-    assert main([f"--baseline={baseline}"], lambda: counts(other, append=100.0)) == 0
+    assert main([f"--baseline={baseline}"], lambda _: counts(other, append=100.0)) == 0
     assert "compiler: clang 17; the baseline is of gcc 12.2.0" in capsys.readouterr().out
 
 
 def test_an_update_writes_the_counts_and_their_toolchain(baseline: Path) -> None:
     now = counts(replace(GCC, compiler="clang 17"), append=200.0, fresh=3.0)
-    assert main(["--update", "--strict", f"--baseline={baseline}"], lambda: now) == 0
+    assert main(["--update", "--strict", f"--baseline={baseline}"], lambda _: now) == 0
     assert load(baseline) == now
 
 
@@ -135,5 +142,5 @@ def test_without_valgrind_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], code: int
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert main(options, lambda: counts(append=1.0)) == code
+    assert main(options, lambda _: counts(append=1.0)) == code
     assert capsys.readouterr().out == NO_VALGRIND + "\n"
