@@ -22,12 +22,14 @@
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
 #   make bench          kproducer and confluent-kafka interleaved
+#   make bench-micro    the pieces of the core and the calls of the API, timed one by one
+#   make instructions   instructions for each record, by callgrind, beside the committed baseline
 #   make wheel          sdist, and the wheel built from it, in dist/
 #   make sdist          the sdist alone
 #   make system         Debian packages that the tests use (installed for root, named for others)
 #   make clean          remove what was built; distclean: the virtual environment too
 #
-# ARGS=... is handed on to demo, pytest and bench. PYTHON=python3.12 and VENV=.venv-3.12 choose another interpreter.
+# ARGS=... is handed on to demo, pytest, bench and instructions. PYTHON=python3.12 and VENV=.venv-3.12 choose another interpreter.
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -41,8 +43,8 @@ PYTEST := $(VENV)/bin/python -m pytest
 CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(VENV))/bin/python
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
-.PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench wheel sdist system \
-    asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+.PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench bench-micro \
+    instructions wheel sdist system asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -139,6 +141,14 @@ cross: dev
 
 bench: dev
 	$(VENV)/bin/python -m bench.peers $(ARGS)
+
+# Benchmarks are no tests: only here do their names count, and only as files named on the command line.
+bench-micro: dev
+	$(PYTEST) --override-ini=addopts=--import-mode=importlib --override-ini=python_functions='bench_*' \
+	    --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name bench/micro/bench_*.py $(ARGS)
+
+instructions: dev
+	$(VENV)/bin/python -m bench.micro.instructions $(ARGS)
 
 wheel: dev
 	$(VENV)/bin/python -m build --no-isolation

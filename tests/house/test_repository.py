@@ -64,7 +64,7 @@ def test_readme_names_the_two_commands_of_a_fresh_machine() -> None:
 def test_ci_runs_lint_and_the_test_command_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "make lint" in script
-    assert script[-1] == "make test"
+    assert script[-2:] == ["make test", "make instructions"]  # the latter reports and does not fail
 
 
 def test_workflows_call_only_make() -> None:
