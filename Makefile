@@ -21,7 +21,7 @@
 #   make fuzz           every fuzz target for SECONDS=60 each, two at a time; findings are in build/fuzz
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
-#   make bench          kproducer and confluent-kafka interleaved
+#   make bench          the whole table of benchmarks, over an hour, and its page docs/benchmarks.md
 #   make wheel          sdist, and the wheel built from it, in dist/
 #   make sdist          the sdist alone
 #   make system         Debian packages that the tests use (installed for root, named for others)
@@ -138,7 +138,7 @@ cross: dev
 # ---- products ----
 
 bench: dev
-	$(VENV)/bin/python -m bench.peers $(ARGS)
+	@$(VENV)/bin/python -m bench $(ARGS); status=$$?; $(VENV)/bin/python -m bench report && exit $$status
 
 wheel: dev
 	$(VENV)/bin/python -m build --no-isolation

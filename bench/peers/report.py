@@ -17,9 +17,7 @@ def table(heading: str, runs: Sequence[Run], baseline: str) -> str:
         f"  {'client':<25}{'records/s':>12}{'min..max':>23}{'CPU s/M':>9}{'min..max':>16}"
         f"{'rate':>7}{'CPU':>8}{'limit':>7}{'RSS MiB':>9}{'server s/M':>12}"
     )
-    legend = (
-        f"  rate: times {baseline}'s; CPU: times less than {baseline}; limit: share of {LIMIT}'s rate"
-    )
+    legend = f"  rate: times {baseline}'s; CPU: times less than {baseline}; limit: share of {LIMIT}'s rate"
     return "\n".join([heading, columns, *(_line(name, runs, baseline) for name in names), legend])
 
 

@@ -45,9 +45,13 @@ class Run:
 Worker = Callable[[Job], dict[str, object]]
 
 
+def worker_environment() -> dict[str, str]:
+    """Return the environment of a worker, which finds this repository wherever it was started from."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
 def run_worker(job: Job) -> dict[str, object]:
     """Run `job` in a fresh interpreter and return the line it printed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     command = [job.interpreter or sys.executable, "-m", "bench.peers.worker"]
     try:
         done = subprocess.run(
@@ -55,7 +59,7 @@ def run_worker(job: Job) -> dict[str, object]:
             input=json.dumps(asdict(job)),
             capture_output=True,
             text=True,
-            env=environment,
+            env=worker_environment(),
             timeout=WORKER_TIMEOUT_S,
             check=False,
         )
@@ -94,9 +98,7 @@ def _rotated(contestants: Sequence[Contestant], by: int) -> list[Contestant]:
 
 def run_once(contestant: Contestant, target: Target, round_number: int, worker: Worker = run_worker) -> Run:
     """Run one contestant and ask the target what it thinks of it."""
-    job = replace(
-        contestant.job, bootstrap_servers=target.bootstrap_servers, partitions=target.partitions
-    )
+    job = replace(contestant.job, bootstrap_servers=target.bootstrap_servers, partitions=target.partitions)
     target.begin()
     outcome = worker(job)
     for status in (MISSING, FAILED):

@@ -52,6 +52,5 @@ def ratio_of(mine: Sequence[Run], others: Sequence[Run], metric: str) -> Spread 
     if spread_of(mine, metric) is None or spread_of(others, metric) is None:
         return None
     by_round = {run.round: run.values[metric] for run in others}
-    return spread(
-        [run.values[metric] / by_round[run.round] for run in mine if run.round in by_round and by_round[run.round]]
-    )
+    pairs = [(run.values[metric], by_round[run.round]) for run in mine if by_round.get(run.round)]
+    return spread([value / other for value, other in pairs]) if pairs else None

@@ -104,9 +104,9 @@ def kafka_row() -> Row:
     return Row(
         "kafka",
         "produce() on a real broker",
-        "The same on Kafka 4.4, one broker, 6 partitions, `acks=all`, idempotent. The limit is a raw socket that replays "
-        "batches encoded beforehand, of the same size, five requests in flight; with each client's own `batch.size` it "
-        "replays 128 KiB and is no goal.",
+        "The same on Kafka 4.4, one broker, 6 partitions, `acks=all`, idempotent. The limit is a raw socket "
+        "that replays batches encoded beforehand, of the same size, five requests in flight; with each "
+        "client's own `batch.size` it replays 128 KiB and is no goal.",
         tuple(_kafka_scenario(size, name) for size in (100, 1024) for name in BATCHES),
         plots=("rate", "cpu"),
     )
@@ -138,9 +138,10 @@ def burners_row() -> Row:
     return Row(
         "burners",
         "Flat out beside threads that burn CPU in Python",
-        "One thread sends 100 B records as fast as it can, 1 or 2 others do json work and never call the client. "
-        "confluent-kafka runs three loops, and the best one counts: `poll(0)` every 10,000 records, `poll` only when its "
-        "queue is full, a thread that polls. The fair share of the GIL beside 1 or 2 threads is 1/2 or 1/3.",
+        "One thread sends 100 B records as fast as it can, 1 or 2 others do json work and never call the "
+        "client. confluent-kafka runs three loops, and the best one counts: `poll(0)` every 10,000 records, "
+        "`poll` only when its queue is full, a thread that polls. The fair share of the GIL beside 1 or 2 "
+        "threads is 1/2 or 1/3.",
         (*(_burners_on_kafka(burners, bound) for burners, bound in ((1, 4.0), (2, 6.0))), _burners_on_sink()),
         columns=("rate", "rss_mib"),  # the CPU of the process is mostly the burners'
     )
@@ -195,8 +196,9 @@ def wire_row() -> Row:
     return Row(
         "wire",
         "Wire latency",
-        "From the call to the arrival of its request at the sink (both stamped on `CLOCK_MONOTONIC`): 200 records/s of "
-        "100 B, `linger.ms=0`, one partition, beside 0, 1 and 2 threads that burn CPU in Python.",
+        "From the call to the arrival of its request at the sink (both stamped on `CLOCK_MONOTONIC`): 200 "
+        "records/s of 100 B, `linger.ms=0`, one partition, beside 0, 1 and 2 threads that burn CPU in "
+        "Python.",
         tuple(
             Scenario(
                 f"wire-{burners}",
@@ -233,9 +235,9 @@ def callback_latency_row() -> Row:
     return Row(
         "latency",
         "Send to callback",
-        "5,000 records/s of 100 B, `linger.ms=0`, real Kafka, a delivery callback each. confluent-kafka has a thread of "
-        "its own that polls. aiokafka sleeps in its event loop, whose timer ticks in milliseconds, so it sends what has become "
-        "due meanwhile at once.",
+        "5,000 records/s of 100 B, `linger.ms=0`, real Kafka, a delivery callback each. confluent-kafka has "
+        "a thread of its own that polls. aiokafka sleeps in its event loop, whose timer ticks in "
+        "milliseconds, so it sends what has become due meanwhile at once.",
         (
             Scenario(
                 "latency",
@@ -278,8 +280,8 @@ def future_row() -> Row:
     return Row(
         "future",
         "send() with a future each",
-        "100 B, `batch.size` 128 KiB, sink. Every future is kept, and asked for its result when all records are sent. The slower "
-        "clients send fewer records.",
+        "100 B, `batch.size` 128 KiB, sink. Every future is kept, and asked for its result when all records "
+        "are sent. The slower clients send fewer records.",
         (
             Scenario(
                 "future",
@@ -312,8 +314,8 @@ def many_row() -> Row:
     return Row(
         "many",
         "send_many() of a list",
-        "100 B, `batch.size` 128 KiB, sink; against `produce_batch` of 10,000 records, whose dictionaries are made in the "
-        "clock, as it changes them.",
+        "100 B, `batch.size` 128 KiB, sink; against `produce_batch` of 10,000 records, whose dictionaries "
+        "are made in the clock, as it changes them.",
         (
             Scenario(
                 "many",
@@ -339,9 +341,10 @@ def codec_row(means: Means) -> Row:
     return Row(
         "codec",
         "Compression of real logs",
-        "Lines of twelve system logs (loghub), shuffled, `batch.size` 128 KiB, sink. kproducer has its default level; each "
-        "peer the level, of those tried, at which its records take nearest to as many bytes, which must be within 2 %. "
-        "(Java and librdkafka count a batch by compressed bytes or otherwise, so their batches differ.)",
+        "Lines of twelve system logs (loghub), shuffled, `batch.size` 128 KiB, sink. kproducer has its "
+        "default level; each peer the level, of those tried, at which its records take nearest to as many "
+        "bytes, which must be within 2 %. (Java and librdkafka count a batch by compressed bytes or "
+        "otherwise, so their batches differ.)",
         tuple(
             Scenario(
                 f"codec-{codec}",
@@ -419,9 +422,9 @@ def topics_row() -> Row:
     return Row(
         "topics",
         "Many topics and partitions",
-        "100 B, a random key of 8 bytes each, topics of 10 partitions, `buffer.memory` 256 MiB, sink, the same loop for all; the "
-        "warm-up sends to every topic, so all of them are known. The last line knows 5,000 topics (50,000 partitions) and "
-        "sends to one.",
+        "100 B, a random key of 8 bytes each, topics of 10 partitions, `buffer.memory` 256 MiB, sink, the "
+        "same loop for all; the warm-up sends to every topic, so all of them are known. The last line knows "
+        "5,000 topics (50,000 partitions) and sends to one.",
         (
             Scenario(
                 "topics",
@@ -451,8 +454,8 @@ def start_row() -> Row:
     return Row(
         "start",
         "Import, construct, first acknowledgement",
-        "Fresh interpreters, ten a round, of which the median counts; the interpreter's own start is not in it. Sink, "
-        "`linger.ms=0`.",
+        "Fresh interpreters, ten a round, of which the median counts; the interpreter's own start is not in "
+        "it. Sink, `linger.ms=0`.",
         (
             Scenario(
                 "start",
@@ -475,13 +478,16 @@ def memory_row() -> Row:
     job = Job("kproducer", records=10_000_000, chunk=4096)
     ways = {
         "memory": ("sink", SINK),
-        "memory-full": ("sink that answers 5 ms late: the buffer is full all the time", SinkPlace(delay_ms=5)),
+        "memory-full": (
+            "sink that answers 5 ms late: the buffer is full all the time",
+            SinkPlace(delay_ms=5),
+        ),
     }
     return Row(
         "memory",
         "Resident memory",
-        "`produce()` of ten million records of 100 B; the largest resident memory of the process, interpreter included. "
-        "`buffer.memory` is 32 MiB, the default.",
+        "`produce()` of ten million records of 100 B; the largest resident memory of the process, "
+        "interpreter included. `buffer.memory` is 32 MiB, the default.",
         tuple(
             Scenario(
                 identity,

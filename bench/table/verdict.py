@@ -32,7 +32,9 @@ def outcome_of(goal: Goal, runs: Sequence[Run]) -> Outcome:
     if bad:  # the best of three is unknown if one of them is
         return Outcome(goal, _joined(goal.against), remark="; ".join(bad))
     opponent = _best(goal, runs)
-    measured = ratio_of(mine, runs_of(runs, opponent), goal.metric) if opponent else spread_of(mine, goal.metric)
+    measured = (
+        ratio_of(mine, runs_of(runs, opponent), goal.metric) if opponent else spread_of(mine, goal.metric)
+    )
     if measured is None:
         return Outcome(goal, _joined(goal.against), remark=f"no {METRICS[goal.metric].label} measured")
     return Outcome(goal, opponent, measured, is_met(goal, measured.median))
@@ -91,5 +93,10 @@ def met_text(outcome: Outcome) -> str:
 
 def _ratio_text(goal: Goal, value: float) -> str:
     if goal.relation == AT_MOST and goal.bound < 0.5 and value > 0:  # "a sixth of the CPU"
-        return f"1/{1 / value:.3g}"
-    return f"{value:.3g}x" if value < 1000 else f"{value:,.0f}x"
+        return f"1/{short_number(1 / value)}"
+    return f"{short_number(value)}x"
+
+
+def short_number(value: float) -> str:
+    """Return three digits of a ratio, all of those before the point."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
