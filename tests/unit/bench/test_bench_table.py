@@ -6,6 +6,7 @@ import ast
 import json
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,8 @@ def test_quick_run_of_a_row_counts_and_writes_its_file(
 
 
 def test_void_run_makes_the_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "Plan", lambda *fields: Plan(*fields, worker=answer(asdict(measured()))))
+    without_sending = partial(Plan, worker=answer(asdict(measured())))
+    monkeypatch.setattr(command, "Plan", without_sending)
     assert command.main(["--quick", "--only", "memory", "--results", str(tmp_path)]) == 1
     assert json.loads((tmp_path / "memory.json").read_text())["runs"][0]["status"] == VOID
 
