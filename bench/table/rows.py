@@ -71,6 +71,10 @@ def _contestant(name: str, client: str, **settings: Any) -> Contestant:
     return Contestant(name, Job(client, **settings))
 
 
+def _burners(count: int) -> str:
+    return "1 burner" if count == 1 else f"{count} burners"
+
+
 def produce_row() -> Row:
     """`produce()` on the sink."""
     targets = {100: (8.0, 1 / 8), 1024: (4.0, 1 / 4)}
@@ -157,7 +161,7 @@ def _burners_on_kafka(burners: int, bound: float) -> Scenario:
     shared: dict[str, Any] = {"batch_size": LARGE_BATCH, "burners": burners, "records": 1_500_000}
     return Scenario(
         f"burners-kafka-{burners}",
-        f"produce() beside {burners} burner{'s' if burners > 1 else ''}, 100 B, real Kafka",
+        f"produce() beside {_burners(burners)}, 100 B, real Kafka",
         KAFKA,
         (
             _contestant(OWN, "kproducer", **shared),
@@ -202,7 +206,7 @@ def wire_row() -> Row:
         tuple(
             Scenario(
                 f"wire-{burners}",
-                f"wire latency at 200 records/s beside {burners} burners",
+                f"wire latency at 200 records/s beside {_burners(burners)}",
                 SinkPlace(partitions=1, stamp=True),
                 (
                     _contestant(OWN, "kproducer", burners=burners, **shared),
@@ -415,36 +419,43 @@ def _threads(identity: str, text: str, bound: float, interpreter: str | None) ->
 
 def topics_row() -> Row:
     """Many topics and partitions."""
-    one, thousand = "1 topic", "1,000 topics"
-    known = "1 topic, 5,000 known"
-    shared: dict[str, Any] = {"records": MOST_RECORDS, "buffer_memory": 256 * MIB}
-    counts = {one: 1, "100 topics": 100, thousand: 1000}
     return Row(
         "topics",
         "Many topics and partitions",
-        "100 B, a random key of 8 bytes each, topics of 10 partitions, `buffer.memory` 256 MiB, sink, the "
-        "same loop for all; the warm-up sends to every topic, so all of them are known. The last line knows "
-        "5,000 topics (50,000 partitions) and sends to one.",
-        (
-            Scenario(
-                "topics",
-                "random keys, topics x 10 partitions, sink",
-                SinkPlace(topics=5000, partitions=10),
-                (
-                    *(
-                        _contestant(name, "kproducer-topics", topics=count, known_topics=count, **shared)
-                        for name, count in counts.items()
-                    ),
-                    _contestant(known, "kproducer-topics", known_topics=5000, **shared),
-                ),
-                (
-                    Goal("rate", AT_LEAST, 0.5, (one,), of=thousand),
-                    Goal("rate", AT_LEAST, 0.95, (one,), of=known),
-                    Goal("cpu", AT_MOST, 1.05, (one,), of=known),
-                ),
-            ),
-        ),
+        "100 B, a random key of 8 bytes each, topics of 10 partitions, `buffer.memory` 256 MiB, sink, the same loop "
+        "for all; the warm-up sends to every topic, so all of them are known. One line knows 5,000 topics (50,000 "
+        "partitions) and sends to one. With `linger.ms=5` ten thousand partitions get batches of a record or two, "
+        "whatever the client; with 500 they fill.",
+        (_topics("topics", 5), _topics("topics-linger", 500)),
+        columns=("rate", "cpu", "rss_mib", "batch_records"),
         plots=("rate", "cpu"),
+    )
+
+
+def _topics(identity: str, linger_ms: float) -> Scenario:
+    one, thousand, known = "1 topic", "1,000 topics", "1 topic, 5,000 known"
+    counts = {one: 1, "100 topics": 100, thousand: 1000}
+    shared: dict[str, Any] = {
+        "records": MOST_RECORDS,
+        "buffer_memory": 256 * MIB,
+        "linger_ms": linger_ms,
+    }
+    return Scenario(
+        identity,
+        f"random keys, topics x 10 partitions, linger.ms={linger_ms:g}, sink",
+        SinkPlace(topics=5000, partitions=10),
+        (
+            *(
+                _contestant(name, "kproducer-topics", topics=count, known_topics=count, **shared)
+                for name, count in counts.items()
+            ),
+            _contestant(known, "kproducer-topics", known_topics=5000, **shared),
+        ),
+        (
+            Goal("rate", AT_LEAST, 0.5, (one,), of=thousand),
+            Goal("rate", AT_LEAST, 0.95, (one,), of=known),
+            Goal("cpu", AT_MOST, 1.05, (one,), of=known),
+        ),
     )
 
 
