@@ -21,7 +21,7 @@
 #   make fuzz           every fuzz target for SECONDS=60 each, two at a time; findings are in build/fuzz
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
-#   make bench          kproducer and confluent-kafka interleaved
+#   make bench          the whole table of benchmarks, over an hour, and its page docs/benchmarks.md
 #   make bench-micro    the pieces of the core and the calls of the API, timed one by one
 #   make instructions   instructions for each record, by callgrind, beside the committed baseline
 #   make wheel          sdist, and the wheel built from it, in dist/
@@ -140,7 +140,7 @@ cross: dev
 # ---- products ----
 
 bench: dev
-	$(VENV)/bin/python -m bench.peers $(ARGS)
+	@$(VENV)/bin/python -m bench $(ARGS); status=$$?; $(VENV)/bin/python -m bench report && exit $$status
 
 # Benchmarks are no tests: only here do their names count, and only as files named on the command line.
 bench-micro: dev

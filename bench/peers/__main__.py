@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
-import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from bench.peers.clients import CLIENTS
-from bench.peers.report import Row, as_json, summarize, table
-from bench.peers.runner import OK, Cell, Plan, Run, run_cell
+from bench.peers.clients import CLIENTS, SHARE_OF_RECORDS
+from bench.peers.job import Job
+from bench.peers.meta import meta_of
+from bench.peers.progress import show_run
+from bench.peers.report import table
+from bench.peers.runner import OK, Contestant, Run, run_rounds
 from bench.peers.targets import TARGETS, Target
 
+DEFAULT_BYTES = 300_000_000
+MOST_RECORDS = 3_000_000
 DEFAULT_CLIENTS = "kproducer,kproducer-many,confluent,replay"
 
 
@@ -75,73 +78,63 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _progress(run: Run) -> None:
-    size, batch = run.cell.size, run.cell.batch_size or "own"
-    where = f"{run.cell.target} {size} B batch {batch} round {run.round + 1} {run.client}"
-    if run.status == OK:
-        print(f"{where}: {run.rate:,.0f}/s, {run.cpu_per_million:.3f} CPU s/M", file=sys.stderr, flush=True)
-    else:
-        print(f"{where}: {run.status.upper()}: {run.message}", file=sys.stderr, flush=True)
+def make_contestants(options: argparse.Namespace, size: int, batch_size: int | None) -> list[Contestant]:
+    """Return the clients asked for, with the same settings for each."""
+    records = options.records or min(MOST_RECORDS, DEFAULT_BYTES // size)
+    contestants = []
+    for client in options.clients:
+        share = SHARE_OF_RECORDS.get(client, 1.0)
+        job = Job(
+            client=client,
+            records=max(1, int(records * share)),
+            size=size,
+            batch_size=batch_size,
+            linger_ms=options.linger_ms,
+            warmup=int(options.warmup * share),
+        )
+        contestants.append(Contestant(client, job))
+    return contestants
 
 
-def _run_target(name: str, target: Target, options: argparse.Namespace, plan: Plan) -> list[Run]:
-    runs: list[Run] = []
-    for size in options.sizes:
-        for batch_size in options.batch_sizes:
-            cell = Cell(name, size, batch_size)
-            for run in run_cell(cell, target, plan):
-                _progress(run)
-                runs.append(run)
+def _compare(heading: str, contestants: Sequence[Contestant], target: Target, rounds: int) -> list[Run]:
+    runs = []
+    for run in run_rounds(contestants, target, rounds):
+        show_run(heading, run)
+        runs.append(run)
     return runs
 
 
-def _warm_up(name: str, target: Target, plan: Plan) -> None:
-    """Let a broker's JVM compile its hot paths: one replay that nobody counts."""
-    if name == "kafka":
-        once = Plan(("replay",), 1, plan.records, plan.warmup, plan.linger_ms)
-        for _ in run_cell(Cell(name, 100, None), target, once):
-            pass
-
-
-def _meta(options: argparse.Namespace, runs: Sequence[Run]) -> dict[str, object]:
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "linger_ms": options.linger_ms,
-        "warmup": options.warmup,
-        "baseline": options.baseline,
-        "versions": {run.client: run.measured.version for run in runs if run.measured is not None},
-        "settings": "acks=all, enable.idempotence=true, compression.type=none, 6 partitions, no key",
-    }
-
-
-def _tables(rows: Sequence[Row], baseline: str) -> str:
-    cells = list(dict.fromkeys(row.cell for row in rows))
-    return "\n\n".join(table([row for row in rows if row.cell == cell], baseline) for cell in cells)
+def _compare_all(name: str, target: Target, options: argparse.Namespace) -> dict[str, list[Run]]:
+    found = {}
+    for size in options.sizes:
+        for batch_size in options.batch_sizes:
+            batch = "own default" if batch_size is None else f"{batch_size:,} B"
+            heading = f"{name}, {size:,} B values, batch.size {batch}"
+            contestants = make_contestants(options, size, batch_size)
+            found[heading] = _compare(heading, contestants, target, options.rounds)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; return 1 if any run was void, failed or could not be made, else 0."""
     options = make_parser().parse_args(arguments)
-    plan = Plan(options.clients, options.rounds, options.records, options.warmup, options.linger_ms)
-    runs: list[Run] = []
+    comparisons: dict[str, list[Run]] = {}
     is_complete = True
     for name in options.targets:
         try:
-            with TARGETS[name]() as target:
-                _warm_up(name, target, plan)
-                runs += _run_target(name, target, options, plan)
+            with TARGETS[name].open() as target:
+                comparisons |= _compare_all(name, target, options)
         except (ImportError, RuntimeError, OSError) as error:
             print(f"{name}: ERROR {type(error).__name__}: {error}", file=sys.stderr)
             is_complete = False
-    rows = summarize(runs, options.baseline)
-    if rows:
-        print(_tables(rows, options.baseline))
+    for heading, runs in comparisons.items():
+        print(table(heading, runs, options.baseline), end="\n\n")
+    every = [run for runs in comparisons.values() for run in runs]
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(rows, runs, _meta(options, runs)), indent=1) + "\n")
-    return 0 if is_complete and all(run.status == OK for run in runs) else 1
+        runs_by_heading = {heading: [asdict(run) for run in runs] for heading, runs in comparisons.items()}
+        written = {"meta": meta_of(every), "comparisons": runs_by_heading}
+        options.json.write_text(json.dumps(written, indent=1) + "\n")
+    return 0 if is_complete and all(run.status == OK for run in every) else 1
 
 
 if __name__ == "__main__":

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from bench.peers.clients.replay import ReplayClient
+from bench.peers.job import Job
+from bench.peers.payload import make_pool, topic_names
 from bench.peers.wire import Connection, end_offsets, wait_for_topic
-from bench.sink import Sink
+from bench.sink import Sink, Stamp
 
 TOPIC = "bench"
 PARTITIONS = 6
 KAFKA_VERSION = "4.4.0"
+WARM_UP_RECORDS = 1_000_000
 
 # Minutes of benchmarking fill gigabytes; nothing is read back, so old segments may go at once.
 KAFKA_PROPERTIES = {
@@ -27,6 +32,7 @@ class Target(Protocol):
     """A running server with the topic `bench`."""
 
     bootstrap_servers: str
+    partitions: int
 
     def begin(self) -> None:
         """Start counting."""
@@ -37,15 +43,19 @@ class Target(Protocol):
     def complaint(self) -> str | None:
         """Return what was wrong with what arrived since `begin()`, None for nothing."""
 
-    def cpu_s(self) -> float | None:
-        """Return the CPU seconds of the server since `begin()`, None where it cannot tell."""
+    def figures(self) -> dict[str, float]:
+        """Return what the server itself measured since `begin()`, by name; empty where it cannot tell."""
+
+    def stamps(self) -> list[Stamp]:
+        """Return when each request arrived since `begin()`; empty where it cannot tell."""
 
 
 class SinkTarget:
     """The sink: counts from the batch headers."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, partitions: int = PARTITIONS) -> None:
         self.bootstrap_servers = sink.bootstrap_servers
+        self.partitions = partitions
         self._sink = sink
 
     def begin(self) -> None:
@@ -60,12 +70,24 @@ class SinkTarget:
         found = [f"{name}={count}" for name, count in wrong.items() if count]
         return "the sink found " + ", ".join(found) if found else None
 
-    def cpu_s(self) -> float | None:
-        return self._sink.stats().cpu_s
+    def figures(self) -> dict[str, float]:
+        stats = self._sink.stats()
+        if stats.records == 0:
+            return {}
+        return {
+            "server_cpu": stats.cpu_s * 1e6 / stats.records,
+            "record_bytes": stats.bytes / stats.records,
+            "batch_records": stats.records / stats.batches,
+        }
+
+    def stamps(self) -> list[Stamp]:
+        return self._sink.stamps()
 
 
 class KafkaTarget:
     """A real broker: counts by the end offsets of the topic."""
+
+    partitions = PARTITIONS
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
@@ -86,28 +108,59 @@ class KafkaTarget:
     def complaint(self) -> str | None:
         return None
 
-    def cpu_s(self) -> float | None:
-        return None
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def stamps(self) -> list[Stamp]:
+        return []
 
 
-@contextmanager
-def open_sink() -> Iterator[Target]:
-    """Run the sink while the block runs."""
-    with Sink([TOPIC], partitions=PARTITIONS) as sink:
-        yield SinkTarget(sink)
+def _warm_up(target: KafkaTarget) -> None:
+    """Let a broker's JVM compile its hot paths: a replay that nobody counts."""
+    job = Job("replay", bootstrap_servers=target.bootstrap_servers, partitions=target.partitions)
+    client = ReplayClient(job, make_pool(job.size))
+    client.send_all([b""] * WARM_UP_RECORDS)
+    client.flush()
+    client.close()
 
 
-@contextmanager
-def open_kafka() -> Iterator[Target]:
-    """Run one real broker while the block runs.
+@dataclass(frozen=True)
+class SinkPlace:
+    """A sink of its own, with these topics and ways."""
 
-    Raises:
-        ImportError: kproducer or its extra `local` is not installed.
-    """
-    testing: Any = import_module("kproducer.testing")
-    with testing.KafkaCluster(brokers=1, version=KAFKA_VERSION, properties=KAFKA_PROPERTIES) as cluster:
-        cluster.create_topic(TOPIC, PARTITIONS, replication=1)
-        yield KafkaTarget(cluster.bootstrap_servers)
+    topics: int = 1
+    partitions: int = PARTITIONS
+    stamp: bool = False
+    delay_ms: float = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Target]:
+        """Run the sink while the block runs."""
+        names = topic_names(self.topics)
+        with Sink(names, partitions=self.partitions, stamp=self.stamp, delay_ms=self.delay_ms) as sink:
+            yield SinkTarget(sink, self.partitions)
 
 
-TARGETS = {"sink": open_sink, "kafka": open_kafka}
+@dataclass(frozen=True)
+class KafkaPlace:
+    """One real broker with one topic of six partitions."""
+
+    version: str = KAFKA_VERSION
+
+    @contextmanager
+    def open(self) -> Iterator[Target]:
+        """Run the broker while the block runs.
+
+        Raises:
+            ImportError: kproducer or its extra `local` is not installed.
+        """
+        testing: Any = import_module("kproducer.testing")
+        with testing.KafkaCluster(brokers=1, version=self.version, properties=KAFKA_PROPERTIES) as cluster:
+            cluster.create_topic(TOPIC, PARTITIONS, replication=1)
+            target = KafkaTarget(cluster.bootstrap_servers)
+            _warm_up(target)
+            yield target
+
+
+Place = SinkPlace | KafkaPlace
+TARGETS: dict[str, Place] = {"sink": SinkPlace(), "kafka": KafkaPlace()}

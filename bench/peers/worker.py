@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import asdict
 
-from bench.peers.clients import CLIENTS
 from bench.peers.job import Job, Measured
-from bench.peers.payload import make_pool, repeat_to
+from bench.peers.latency import measure_callback, measure_wire
+from bench.peers.rate import measure_rate
+from bench.peers.start import measure_start
+
+MEASURES: dict[str, Callable[[Job], Measured]] = {
+    "rate": measure_rate,
+    "wire": measure_wire,
+    "callback": measure_callback,
+    "start": measure_start,
+}
 
 
-def cpu_seconds() -> float:
-    """Return user and system seconds of this process and of the children that it waited for."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def _check_free_threading(job: Job) -> None:
+    """Refuse a figure of a free-threaded interpreter in which some extension switched the GIL on again."""
+    has_gil: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    if job.interpreter is not None and (has_gil is None or has_gil()):
+        raise RuntimeError("the GIL is on in the interpreter that was to run without it")
 
 
 def measure(job: Job) -> Measured:
-    """Run `job`; everything that can be made before the first send is made before the clock starts."""
-    pool = make_pool(job.size)
-    values = repeat_to(pool, job.records)
-    client = CLIENTS[job.client](job, pool)
-    warmed = 0
-    if job.warmup and client.warms_up:
-        warmed = client.send_all(repeat_to(pool, job.warmup))
-        client.flush()
-    cpu_start, start = cpu_seconds(), time.perf_counter()
-    timed = client.send_all(values)
-    client.flush()
-    seconds, cpu_s = time.perf_counter() - start, cpu_seconds() - cpu_start
-    who = resource.RUSAGE_CHILDREN if client.own_seconds is not None else resource.RUSAGE_SELF
-    max_rss_mb = resource.getrusage(who).ru_maxrss / 1024
-    seconds = client.own_seconds or seconds
-    client.close()
-    return Measured(warmed + timed, timed, seconds, cpu_s, round(max_rss_mb, 1), client.version)
+    """Run `job`."""
+    measured = MEASURES[job.measure](job)
+    _check_free_threading(job)
+    return measured
 
 
 def main() -> None:

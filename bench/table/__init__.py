@@ -1,0 +1,1 @@
+"""The table of benchmarks: its rows, how they are run, judged and shown."""
