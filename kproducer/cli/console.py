@@ -33,6 +33,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _CLIENT_ID = "console-producer"
 _LINE_READERS = ("org.apache.kafka.tools.LineMessageReader", "kafka.tools.ConsoleProducer$LineMessageReader")
 _SHOWN_FAILURES = 10
+_PATIENCE_S = 5.0  # a bulk of lines takes its time to be acknowledged, too
 _READER_HELP = (
     "how lines are read; may be repeated. parse.key=true: a key comes first, up to key.separator (default: a tab). "
     "parse.headers=true: headers come first, up to headers.delimiter (a tab), parted by headers.separator (a regular "
@@ -117,9 +118,7 @@ def _producer_properties(options: argparse.Namespace) -> dict[str, str]:
     properties = read_client_properties(options)
     properties.setdefault("client.id", _CLIENT_ID)
     if options.sync:
-        properties.setdefault(
-            "linger.ms", "0"
-        )  # nothing that could keep a record company comes before its answer
+        properties.setdefault("linger.ms", "0")  # no other record comes before the answer
     if options.compression_codec is not None:
         properties["compression.type"] = options.compression_codec
     for flag, key, _, _ in _PRODUCER_FLAGS:
@@ -179,7 +178,7 @@ class _Console:
             try:
                 self._send_all()
                 with self._interrupts.breakable():
-                    self._settler.finish(self._announce_wait)
+                    self._settler.finish(self._announce_wait, _PATIENCE_S)
                     self._producer.close()
             except KeyboardInterrupt:
                 self._interrupts.is_requested = True

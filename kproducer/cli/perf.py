@@ -161,12 +161,13 @@ class _Perf:
                 f"Warmup first {warmup} records. "
                 "Steady state results will print after the complete test summary."
             )
-        self._stats = Stats(self._options.reporting_interval, show=_show)
+        self._stats = Stats(self._options.reporting_interval, time.monotonic(), show=_show)
         self._send_all()
         self._settle()
-        _show(self._stats.total_line())
+        ended = time.monotonic()
+        _show(self._stats.total_line(ended))
         if self._steady is not None:
-            _show(self._steady.total_line())
+            _show(self._steady.total_line(ended))
         if self._options.print_metrics:
             _show(format_metrics(self._producer.metrics(), self._client_id))
         self._producer.close()
@@ -186,7 +187,9 @@ class _Perf:
         while sent < options.num_records:
             if sent == warmup > 0:
                 self._stats.is_silent = True
-                self._steady = Stats(options.reporting_interval, " steady state", show=_show)
+                self._steady = Stats(
+                    options.reporting_interval, time.monotonic(), " steady state", show=_show
+                )
             until = warmup if sent < warmup else options.num_records
             count = min(self._group, until - sent)
             self._transactions.begin_if_due()

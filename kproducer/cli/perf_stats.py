@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -17,27 +16,26 @@ class Stats:
 
     Args:
         interval_ms: a line is printed when the first acknowledgement after it comes in.
+        began: seconds, of the same clock as each `now`.
         name: " steady state" or nothing.
         show: prints a line.
-        clock: seconds.
     """
 
     def __init__(
         self,
         interval_ms: int,
+        began: float,
         name: str = "",
         show: Callable[[str], None] = print,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_silent = False
         self._interval_s = interval_ms / 1000
         self._name = name
         self._show = show
-        self._clock = clock
         self._count = 0
         self._size_bytes = 0
         self._latencies: Counter[int] = Counter()
-        self._began = self._window_began = clock()
+        self._began = self._window_began = began
         self._window_count = self._window_bytes = 0
         self._window_latencies: Counter[int] = Counter()
 
@@ -47,7 +45,7 @@ class Stats:
         self._window_bytes += size_bytes
         self._window_latencies[latency_ms] += count
         if now - self._window_began >= self._interval_s:
-            self._end_window()
+            self._end_window(now)
 
     def correct(self, count: int) -> None:
         """Take `count` for the number of acknowledged records: others of a group failed than the one that was told."""
@@ -55,13 +53,13 @@ class Stats:
         self._size_bytes = self._size_bytes * count // max(self._count, 1)
         self._count = count
 
-    def _end_window(self) -> None:
+    def _end_window(self, now: float) -> None:
         if self._name and not self._count:
             self._show("In steady state.")
         if not self.is_silent:
-            self._show(self._window_line())
+            self._show(self._window_line(now))
         self._merge_window()
-        self._window_began = self._clock()
+        self._window_began = now
 
     def _merge_window(self) -> None:
         self._count += self._window_count
@@ -70,8 +68,8 @@ class Stats:
         self._window_count = self._window_bytes = 0
         self._window_latencies.clear()
 
-    def _window_line(self) -> str:
-        seconds = _at_least_1_ms(self._clock() - self._window_began)
+    def _window_line(self, now: float) -> str:
+        seconds = _at_least_1_ms(now - self._window_began)
         return (
             f"{self._window_count} records sent, {self._window_count / seconds:.1f} records/sec "
             f"({self._window_bytes / seconds / _MIB:.2f} MB/sec), "
@@ -79,10 +77,10 @@ class Stats:
             f"{max(self._window_latencies, default=0):.1f} ms max latency."
         )
 
-    def total_line(self) -> str:
+    def total_line(self, now: float) -> str:
         """The last line of a run: all that was acknowledged, and percentiles."""
         self._merge_window()
-        seconds = _at_least_1_ms(self._clock() - self._began)
+        seconds = _at_least_1_ms(now - self._began)
         p50, p95, p99, p999 = percentiles(self._latencies)
         return (
             f"{self._count}{self._name} records sent, {self._count / seconds:f} records/sec "

@@ -24,7 +24,7 @@ class Settler:
         """Wait for a SendManyResult in the background; blocks while too many are pending."""
         self._pending.put(result)
 
-    def finish(self, on_delay: Callable[[], None], delay_s: float = 1.0) -> None:
+    def finish(self, on_delay: Callable[[], None], delay_s: float) -> None:
         """Return when every result is settled; `on_delay` is called once if that takes longer than `delay_s`."""
         self._pending.put(None)
         self._thread.join(delay_s)

@@ -301,9 +301,12 @@ def test_an_interrupt_while_answers_are_awaited_stops_at_once(
     assert "records without an answer may have been delivered" in capsys.readouterr().err
 
 
-def test_answers_that_take_long_are_told_of(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_take_long_are_told_of_and_waited_for(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
-    is_told = threading.Event()
+    is_told, is_closed = threading.Event(), threading.Event()
+    was_closed: list[bool] = []
 
     def say(text: str) -> None:
         said.append(text)
@@ -311,11 +314,18 @@ def test_answers_that_take_long_are_told_of(console: Any, monkeypatch: pytest.Mo
 
     def wait(_producer: FakeProducer) -> None:
         assert is_told.wait(10)
+        was_closed.append(is_closed.wait(0.1))
+
+    class Closing(FakeProducer):
+        def close(self, timeout: float | None = None) -> None:
+            is_closed.set()
 
     monkeypatch.setattr("kproducer.cli.console._say", say)
+    monkeypatch.setattr("kproducer.cli.console._PATIENCE_S", 0.01)
 
-    assert console(FakeProducer(on_wait=wait), b"a\n") == 0
+    assert console(Closing(on_wait=wait), b"a\n") == 0
     assert said == ["waiting for the answers to what was read; press Ctrl-C to stop at once"]
+    assert was_closed == [False]
 
 
 def test_a_person_who_types_sees_a_prompt_and_each_line_goes_out_at_once() -> None:
