@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kproducer import KafkaError, KafkaProducer, RecordTooLargeError, UnobservedDeliveryError
+from kproducer.cli.handover import hand_over
 from kproducer.cli.interrupts import Interrupts
 from kproducer.cli.options import add_property_option
 from kproducer.cli.progress import Progress, format_bytes, format_count
@@ -205,37 +206,13 @@ class _Ingest:
 
     def _send(self, portion: Portion) -> None:
         """Hand a portion over; a record that is too large fails alone, any other trouble ends the run."""
-        values, keys = portion.values, portion.keys
-        while values:
-            try:
-                result = self._hand_over(values, keys)
-            except RecordTooLargeError as error:
-                accepted = self._watch_partial(error)
+        for outcome in hand_over(self._producer, self._topic, portion.values, portion.keys):
+            if isinstance(outcome, RecordTooLargeError):
                 self._tally.sent += 1
-                self._tally.fail(1, error)
-                values = _after(values, accepted + 1)
-                keys = None if keys is None else keys[accepted + 1 :]
-            except (KafkaError, KeyboardInterrupt) as error:
-                self._watch_partial(error)
-                raise
+                self._tally.fail(1, outcome)
             else:
-                self._tally.sent += result.count
-                self._watch(result, portion.size_bytes)
-                return
-
-    def _hand_over(self, values: list[bytes] | memoryview, keys: list[bytes | None] | None) -> Any:
-        if isinstance(values, memoryview):
-            return self._producer.send_lines(self._topic, values)
-        return self._producer.send_many(self._topic, values, keys=keys)
-
-    def _watch_partial(self, error: BaseException) -> int:
-        """Go on watching the records that a call accepted before it raised; return how many."""
-        result = getattr(error, "partial_result", None)
-        if result is None:
-            return 0
-        self._tally.sent += result.count
-        self._watch(result, 0)
-        return int(result.count)
+                self._tally.sent += outcome.count
+                self._watch(outcome, portion.size_bytes)
 
     def _watch(self, result: Any, size_bytes: int) -> None:
         self._pending.append((result, size_bytes))
@@ -298,15 +275,3 @@ class _Ingest:
         left = [source.remainder() for source in self._sources if not source.is_finished]
         if left:
             yield f"Left: {', '.join(left)}"
-
-
-def _after(values: list[bytes] | memoryview, count: int) -> list[bytes] | memoryview:
-    """The values without the first `count`."""
-    if isinstance(values, list):
-        return values[count:]
-    block, at = bytes(values), 0
-    for _ in range(count):
-        at = block.find(b"\n", at) + 1
-        if at == 0:
-            return values[:0]
-    return values[at:]

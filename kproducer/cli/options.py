@@ -1,15 +1,57 @@
-"""Options which several commands share."""
+"""Options which several commands share, and the producer's properties out of them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kproducer import read_properties
 
-def add_property_option(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
-    """Add a repeatable `name=value` option that collects a dictionary."""
-    parser.add_argument(name, action=_PropertyAction, default={}, metavar="NAME=VALUE", help=help_text)
+# A producer.config made for Java names classes for these two; a command sends the bytes that it has read.
+_SERIALIZERS = ("key.serializer", "value.serializer")
+
+
+def add_property_option(
+    parser: argparse.ArgumentParser,
+    name: str,
+    help_text: str,
+    *aliases: str,
+    nargs: str | None = None,
+) -> None:
+    """Add a repeatable `name=value` option that collects a dictionary; `nargs="+"` takes several at a time."""
+    parser.add_argument(
+        name, *aliases, action=_PropertyAction, nargs=nargs, default={}, metavar="NAME=VALUE", help=help_text
+    )
+
+
+def add_client_options(parser: argparse.ArgumentParser, old_property: str, nargs: str | None = None) -> None:
+    """Add `--command-property` and `--command-config`, and the names that they had before Kafka 4.2."""
+    add_property_option(
+        parser, "--command-property", "a producer property; may be repeated", old_property, nargs=nargs
+    )
+    parser.add_argument(
+        "--command-config",
+        "--producer.config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a .properties file for the producer, by Java's rules; a property on the command line wins",
+    )
+
+
+def read_client_properties(options: argparse.Namespace) -> dict[str, str]:
+    """The producer's properties of `add_client_options`: files in their order, then the command line."""
+    merged = merge_properties(options.command_config, options.command_property)
+    return {name: value for name, value in merged.items() if name not in _SERIALIZERS}
+
+
+def merge_properties(files: Iterable[str], properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties of all files, the later before the earlier, and `properties` before all of them."""
+    merged: dict[str, str] = {}
+    for path in files:
+        merged |= read_properties(path)
+    return merged | dict(properties)
 
 
 class _PropertyAction(argparse.Action):
@@ -20,7 +62,9 @@ class _PropertyAction(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        name, separator, value = str(values).partition("=")
-        if not separator or not name:
-            parser.error(f"{option_string}: {name!r} has no value; write {option_string} NAME=VALUE")
-        setattr(namespace, self.dest, getattr(namespace, self.dest) | {name: value})
+        texts = [values] if isinstance(values, str) else values or []
+        for text in map(str, texts):
+            name, separator, value = text.partition("=")
+            if not separator or not name:
+                parser.error(f"{option_string}: {name!r} has no value; write {option_string} NAME=VALUE")
+            setattr(namespace, self.dest, getattr(namespace, self.dest) | {name: value})

@@ -57,7 +57,7 @@ def read_ndjson(read_into: ReadInto, key_field: str | None) -> Iterator[Portion]
         yield from read_lines(read_into, None)
         return
     number = 0
-    for lines, size_bytes in _split(read_into):
+    for lines, size_bytes in split_lines(read_into):
         portion = Portion([], [], size_bytes, [])
         for line in lines:
             number += 1
@@ -122,7 +122,7 @@ def _chunks(read_into: ReadInto) -> Iterator[bytes]:
         yield bytes(buffer[:size])
 
 
-def _split(read_into: ReadInto) -> Iterator[tuple[list[bytes], int]]:
+def split_lines(read_into: ReadInto) -> Iterator[tuple[list[bytes], int]]:
     """Lists of whole lines, and how many bytes of input each list used up."""
     begun: list[bytes] = []  # the pieces of a line whose end has not come yet
     size_bytes = 0

@@ -12,6 +12,7 @@ from kproducer.client.backoff import ExponentialBackoff
 from kproducer.client.connection import Answer, BrokerConnection, ConnectionSettings
 from kproducer.client.metadata import ClusterView, MetadataPolicy
 from kproducer.config import KEYS, NOT_BUILT, parse_config
+from kproducer.config_files import parse_properties
 from kproducer.errors import ConfigError, InvalidFrameSizeError, KafkaError, ProtocolError
 from kproducer.protocol.api import Api
 from kproducer.protocol.frames import FrameSplitter
@@ -19,7 +20,6 @@ from kproducer.protocol.messages.api_versions import API_VERSIONS
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.versions import SUPPORTED_APIS, BrokerVersions, Fallback, read_api_versions
 from kproducer.testing.properties import render
-from tests.fuzz import java_properties
 from tests.fuzz.choices import Choices
 
 Target = Callable[[bytes], None]
@@ -268,9 +268,9 @@ def _config_value(choices: Choices, depth: int) -> object:
 
 
 def properties(data: bytes) -> None:
-    """The text of a node's properties, read as Java reads it, gives the properties again.
+    """The text of a node's properties, read as Java reads it, gives the properties again; any text is read or refused.
 
-    Input: values, each of a length and its text.
+    Input: values, each of a length and its text; and the whole as a file.
     """
     choices = Choices(data)
     written: dict[str, str] = {}
@@ -278,7 +278,11 @@ def properties(data: bytes) -> None:
         value = choices.take(choices.byte()).decode("utf-8", "ignore")
         written[f"name.{len(written)}"] = value
     # The file is written in UTF-8, and Kafka reads it as Latin-1.
-    assert java_properties.load(render(written).encode().decode("latin-1")) == written
+    assert parse_properties(render(written).encode().decode("latin-1"), "written") == written
+    try:
+        parse_properties(data.decode("latin-1"), "input")
+    except ConfigError:
+        assert b"\\u" in data
 
 
 TARGETS: Final[dict[str, Target]] = {

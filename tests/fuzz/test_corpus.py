@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fuzz import java_properties, seeds, targets
+from tests.fuzz import seeds, targets
 
 LARGEST_CORPUS = 200 * 1024
 
@@ -51,16 +51,3 @@ def test_a_parser_that_takes_too_much_memory_is_found(monkeypatch: pytest.Monkey
     monkeypatch.setattr(targets, "MEASURED_IN", 1)
     with pytest.raises(AssertionError, match="bytes of memory for 4 bytes"):
         targets.within_memory(4, 0, lambda: bytes(10**6))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a=1\n# b=2\n  ! c=3\n\nd : 4", {"a": "1", "d": "4"}),
-        ("a = b\\\n   c\nd", {"a": "bc", "d": ""}),
-        (r"a\=b=\u00e4\t\ud83d\ude00\x", {"a=b": "ä\t\U0001f600x"}),
-        ("a=x\\\\\nb  y z ", {"a": "x\\", "b": "y z "}),
-    ],
-)
-def test_the_reader_follows_the_rules_of_java(text: str, expected: dict[str, str]) -> None:
-    assert java_properties.load(text) == expected

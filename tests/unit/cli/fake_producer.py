@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Self
 
-from kproducer import KafkaError, RecordTooLargeError
+from kproducer import KafkaError, RecordMetadata, RecordTooLargeError, UnobservedDeliveryError
 
 Hook = Callable[["FakeProducer"], None]
+Headers = Sequence[tuple[str, bytes | None]]
+OnDelivery = Callable[[RecordMetadata | None, KafkaError | None], object]
 
 
 class FakeResult:
@@ -27,6 +29,17 @@ class FakeResult:
         return self
 
 
+class FakeFuture:
+    """The answer to one `send`."""
+
+    def __init__(self, error: KafkaError | None) -> None:
+        self.error = error
+
+    def result(self, timeout: float | None = None) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 class FakeProducer:
     """Has the methods which the commands use."""
 
@@ -39,8 +52,11 @@ class FakeProducer:
         on_wait: Hook = lambda producer: None,
     ) -> None:
         self.config: dict[str, str] = {}
-        self.values: list[bytes] = []
+        self.values: list[bytes | None] = []
         self.keys: list[bytes | None] = []
+        self.headers: list[Headers | None] = []
+        self.calls: list[str] = []
+        self.unobserved = 0
         self.topics: set[str] = set()
         self.results: list[FakeResult] = []
         self.closed_with: list[float | None] = []
@@ -56,13 +72,13 @@ class FakeProducer:
         return self
 
     def send_many(
-        self, topic: str, values: Iterable[bytes], keys: Iterable[bytes | None] | None = None
+        self, topic: str, values: Iterable[bytes | None], keys: Iterable[bytes | None] | None = None
     ) -> FakeResult:
-        batch: list[bytes] = []
+        batch: list[bytes | None] = []
         key_iterator = repeat(None) if keys is None else iter(keys)
         self.topics.add(topic)
         for value, key in zip(values, key_iterator, strict=False):
-            if self.is_too_large(value):
+            if self.is_too_large(value or b""):
                 error = RecordTooLargeError()
                 error.partial_result = self._result(batch)  # type: ignore[attr-defined]
                 raise error
@@ -76,8 +92,57 @@ class FakeProducer:
         lines = bytes(data).split(b"\n")
         return self.send_many(topic, lines if lines[-1] else lines[:-1])
 
-    def _result(self, batch: list[bytes]) -> FakeResult:
-        result = FakeResult(self, len(batch), sum(map(self.fails, batch)))
+    def send(
+        self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers | None = None
+    ) -> FakeFuture:
+        return FakeFuture(self._append(topic, value, key, headers))
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        error = self._append(topic, value, key, headers)
+        if on_delivery is not None:
+            on_delivery(None if error else RecordMetadata(topic, 0), error)
+        elif error is not None:
+            self.unobserved += 1
+
+    def _append(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Headers | None
+    ) -> KafkaError | None:
+        if self.is_too_large(value or b""):
+            raise RecordTooLargeError
+        self.topics.add(topic)
+        self.values.append(value)
+        self.keys.append(key)
+        self.headers.append(headers)
+        self.on_send(self)
+        return KafkaError("refused by the test") if self.fails(value or b"") else None
+
+    def flush(self, timeout: float | None = None) -> None:
+        self.calls.append("flush")
+        if self.unobserved:
+            raise UnobservedDeliveryError(
+                count=self.unobserved,
+                first_error=KafkaError("refused"),
+                by_partition={("t", 0): self.unobserved},
+            )
+
+    def init_transactions(self) -> None:
+        self.calls.append("init")
+
+    def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    def commit_transaction(self) -> None:
+        self.calls.append("commit")
+
+    def _result(self, batch: list[bytes | None]) -> FakeResult:
+        result = FakeResult(self, len(batch), sum(self.fails(value or b"") for value in batch))
         self.results.append(result)
         return result
 
