@@ -27,11 +27,12 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
-from kproducer.interfaces import Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, Serializer
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
     Header,
+    Headers,
     OffsetAndMetadata,
     PartitionInfo,
     ProducerRecord,
@@ -48,7 +49,9 @@ __all__ = [
     "ConsumerGroupMetadata",
     "ForkError",
     "Header",
+    "Headers",
     "IllegalStateError",
+    "Interceptor",
     "InvalidTopicError",
     "KafkaError",
     "KafkaProducer",
