@@ -4,6 +4,8 @@ from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
 from kproducer.config import ProducerConfig
+from kproducer.diagnosis.diagnose import Diagnosis, diagnose
+from kproducer.diagnosis.findings import Finding, Severity
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
@@ -47,6 +49,8 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigError",
     "ConsumerGroupMetadata",
+    "Diagnosis",
+    "Finding",
     "ForkError",
     "Header",
     "Headers",
@@ -71,6 +75,7 @@ __all__ = [
     "SendManyResult",
     "SerializationError",
     "Serializer",
+    "Severity",
     "TopicPartition",
     "TransactionAbortableError",
     "TransactionAbortedError",
@@ -79,4 +84,5 @@ __all__ = [
     "UnsupportedConfigError",
     "__version__",
     "codec_sources",
+    "diagnose",
 ]
