@@ -200,6 +200,17 @@ def test_a_name_is_resolved(broker: ScriptedBroker) -> None:
     assert diagnosis.exit_code == 0
 
 
+def test_the_addresses_of_a_name_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as mute:  # all of 127.0.0.0/8
+        found = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        addresses = [(*found, (f"127.0.0.{n}", mute.getsockname()[1])) for n in (1, 2, 3, 4)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: addresses)
+        began = time.monotonic()
+        diagnosis = diagnose({"bootstrap.servers": "several:9092"}, timeout=0.5)
+        assert time.monotonic() - began < 0.9
+    assert diagnosis.exit_code == 2
+
+
 def test_a_broker_that_is_not_where_it_says_is_an_error_if_it_leads(broker: ScriptedBroker) -> None:
     cluster = broker.cluster
     host, _, port = unused_address().rpartition(":")
