@@ -14,8 +14,8 @@ from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.types import PartitionInfo
 
 _SHOWN_PARTITIONS: Final = 5
-# From 4.0 on, min.insync.replicas counts no higher than the topic has replicas.
-_PRODUCE_OF_4_0: Final = 12
+# From Kafka 3.7 on, min.insync.replicas counts no higher than the topic has replicas.
+_PRODUCE_OF_3_7: Final = 10
 
 
 def check_topic(config: ProducerConfig, survey: Survey, topic: TopicFacts) -> Iterator[Finding]:
@@ -185,7 +185,7 @@ def _counts_replicas(survey: Survey) -> bool:
     spoken = [
         broker.versions.ranges.get(PRODUCE.key) for broker in survey.brokers if broker.versions is not None
     ]
-    return bool(spoken) and all(found is not None and found.high >= _PRODUCE_OF_4_0 for found in spoken)
+    return bool(spoken) and all(found is not None and found.high >= _PRODUCE_OF_3_7 for found in spoken)
 
 
 # --- sizes, timestamps --------------------------------------------------------------------------------------
