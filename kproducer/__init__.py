@@ -5,6 +5,8 @@ from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
 from kproducer.config import ProducerConfig
 from kproducer.config_files import read_properties
+from kproducer.diagnosis.diagnose import Diagnosis, diagnose
+from kproducer.diagnosis.findings import Finding, Severity
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
@@ -28,11 +30,12 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
-from kproducer.interfaces import Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, Serializer
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
     Header,
+    Headers,
     OffsetAndMetadata,
     PartitionInfo,
     ProducerRecord,
@@ -47,9 +50,13 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigError",
     "ConsumerGroupMetadata",
+    "Diagnosis",
+    "Finding",
     "ForkError",
     "Header",
+    "Headers",
     "IllegalStateError",
+    "Interceptor",
     "InvalidTopicError",
     "KafkaError",
     "KafkaProducer",
@@ -69,6 +76,7 @@ __all__ = [
     "SendManyResult",
     "SerializationError",
     "Serializer",
+    "Severity",
     "TopicPartition",
     "TransactionAbortableError",
     "TransactionAbortedError",
@@ -77,5 +85,6 @@ __all__ = [
     "UnsupportedConfigError",
     "__version__",
     "codec_sources",
+    "diagnose",
     "read_properties",
 ]

@@ -1,8 +1,13 @@
-"""The Protocols that users implement; plain functions satisfy them. Called by `send()`, on its thread."""
+"""The Protocols that users implement; plain functions satisfy those with `__call__` alone.
+
+Serializers, partitioners and `on_send` are called by `send()`, on its thread.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
+
+from kproducer.types import Headers, ProducerRecord, RecordMetadata
 
 
 class Serializer(Protocol):
@@ -20,3 +25,33 @@ class Partitioner(Protocol):
     def __call__(self, topic: str, key: bytes | None, value: bytes | None, partition_count: int, /) -> int:
         """Return a number from 0 to `partition_count - 1` for the serialized key and value."""
         ...
+
+
+class Interceptor(Protocol):
+    """Sees every record before it is serialized, and every outcome; Java's ProducerInterceptor (KIP-42, KIP-512).
+
+    Subclass it and override what you need. What it raises is logged and goes no further.
+    """
+
+    def on_send(self, record: ProducerRecord) -> ProducerRecord:
+        """Return the record to send, this one or a changed copy of it; runs on the thread that sends.
+
+        Key and value are not serialized yet, and `record.headers` is a sequence of pairs, never None.
+        """
+        return record
+
+    # A statement each, so that subclasses need not override them: a Protocol's body of `...` counts as abstract.
+    def on_acknowledgement(self, metadata: RecordMetadata, error: Exception | None, headers: Headers) -> None:
+        """Take note of an outcome; runs before the record's own callback, on the delivery thread.
+
+        If sending failed before the record was accepted, it runs on the thread that sent, and `send()` raises.
+
+        metadata: where the record is; on failure its topic, and its partition or -1.
+        error: why it failed, or None.
+        headers: as they were sent.
+        """
+        return
+
+    def close(self) -> None:
+        """Let go of what the interceptor holds; called once, when the producer is closed."""
+        return

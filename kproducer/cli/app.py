@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kproducer import KafkaError
-from kproducer.cli import console, demo, info, ingest, kafka, perf
+from kproducer.cli import console, demo, doctor, info, ingest, kafka, perf
 from kproducer.testing import ClusterError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_COMMANDS = (console, ingest, perf, kafka, demo, info)
+_COMMANDS = (console, ingest, perf, kafka, demo, doctor, info)
 
 
 def main(argv: Sequence[str] | None = None, *, producer_factory: Callable[..., Any] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong options, 130 interrupted.
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong options, 130 interrupted;
+    `doctor` has codes of its own.
 
     `argv` are the arguments without the program's name (default: the process's own); `producer_factory` takes
     the place of `KafkaProducer` in tests.

@@ -14,6 +14,9 @@ from kproducer.protocol.api import Api
 from kproducer.protocol.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
 from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from kproducer.protocol.messages.api_versions import API_VERSIONS, ApiVersionsResponse
+from kproducer.protocol.messages.describe_cluster import DESCRIBE_CLUSTER
+from kproducer.protocol.messages.describe_configs import DESCRIBE_CONFIGS
+from kproducer.protocol.messages.describe_quorum import DESCRIBE_QUORUM
 from kproducer.protocol.messages.end_txn import END_TXN
 from kproducer.protocol.messages.find_coordinator import FIND_COORDINATOR
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
@@ -34,6 +37,9 @@ SUPPORTED_APIS: Final[tuple[Api[Any, Any], ...]] = (
     ADD_OFFSETS_TO_TXN,
     END_TXN,
     TXN_OFFSET_COMMIT,
+    DESCRIBE_CONFIGS,
+    DESCRIBE_QUORUM,
+    DESCRIBE_CLUSTER,
 )
 
 OLDEST_BROKER: Final = "2.1"

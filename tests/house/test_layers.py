@@ -15,7 +15,16 @@ CORE = ROOT / "kproducer" / "_core"
 C_FILES = sorted((ROOT / "csrc").glob("*.[ch]"))
 CYTHON_FILES = sorted([*CORE.glob("*.pyx"), *CORE.glob("*.pxd")])
 EXTENSIONS = {f"kproducer._core.{path.stem}" for path in CORE.glob("*.pyx")}
-OUTBUILDINGS = {"cli", "testing", "compat", "serializers", "schema_registry", "exporters"}
+OUTBUILDINGS = {
+    "cli",
+    "testing",
+    "compat",
+    "serializers",
+    "schema_registry",
+    "exporters",
+    "large",
+    "tracing.py",
+}
 
 PORTABLE_HEADERS = {
     f"<{name}.h>"

@@ -8,6 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka.protocol.admin import (
+    DescribeClusterRequest,
+    DescribeClusterResponse,
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
+    DescribeQuorumRequest,
+    DescribeQuorumResponse,
+)
 from kafka.protocol.metadata import (
     ApiVersionsRequest,
     ApiVersionsResponse,
@@ -47,6 +55,9 @@ THEIR_REQUESTS = {
     "AddOffsetsToTxn": AddOffsetsToTxnRequest,
     "EndTxn": EndTxnRequest,
     "TxnOffsetCommit": TxnOffsetCommitRequest,
+    "DescribeConfigs": DescribeConfigsRequest,
+    "DescribeQuorum": DescribeQuorumRequest,
+    "DescribeCluster": DescribeClusterRequest,
 }
 THEIR_RESPONSES = {
     "Produce": ProduceResponse,
@@ -58,6 +69,16 @@ THEIR_RESPONSES = {
     "AddOffsetsToTxn": AddOffsetsToTxnResponse,
     "EndTxn": EndTxnResponse,
     "TxnOffsetCommit": TxnOffsetCommitResponse,
+    "DescribeConfigs": DescribeConfigsResponse,
+    "DescribeQuorum": DescribeQuorumResponse,
+    "DescribeCluster": DescribeClusterResponse,
+}
+# Kafka gives these names to what is asked for and to what is answered alike.
+THEIR_NAMES = {
+    "QuorumTopicData": "TopicData",
+    "QuorumPartitionData": "PartitionData",
+    "QuorumTopicState": "TopicData",
+    "QuorumPartitionState": "PartitionData",
 }
 CASES = [
     pytest.param(api, version, id=f"{api.name}-v{version}")
@@ -86,7 +107,8 @@ def their_value(their_class: Any, value: Any, version: int) -> Any:
     if isinstance(value, tuple):
         return [their_value(their_class, item, version) for item in value]
     if hasattr(value, "__dataclass_fields__"):
-        return theirs(getattr(their_class, type(value).__name__), value, version)
+        name = type(value).__name__
+        return theirs(getattr(their_class, THEIR_NAMES.get(name, name)), value, version)
     return value
 
 
