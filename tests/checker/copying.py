@@ -27,7 +27,9 @@ OUTPUT: Final = "copies"
 _METADATA_MAGIC: Final = b"CGMDv2:"
 _DRAIN_S: Final = 180.0
 _POLL_S: Final = 1.0
+_PAUSE_S: Final = 0.1
 _CALL_S: Final = 5.0
+_COMMITTED_S: Final = 1.0  # asked again at once: the coordinator that was asked may be the one that is paused
 _MOST_RECORDS: Final = 2000
 
 
@@ -126,6 +128,10 @@ class _Copier:
                 "session.timeout.ms": 6_000,
                 "heartbeat.interval.ms": 1_000,
                 "socket.timeout.ms": 5_000,
+                # By default it looks for a lost broker, and for a coordinator that moved, up to ten seconds late; the
+                # time until copies flow again would be the consumer's, and it is the producer that is judged.
+                "reconnect.backoff.max.ms": 500,
+                "coordinator.query.interval.ms": 1_000,
                 # Small fetches: with large ones a copier that is behind stays with one partition for long.
                 "max.partition.fetch.bytes": 128 << 10,
                 "queued.min.messages": 1_000,
@@ -210,13 +216,13 @@ class _Copier:
         """Go back to what is committed; returns whether that succeeded."""
         assigned = self._consumer.assignment()
         try:
-            for place in self._consumer.committed(assigned, timeout=_CALL_S) if assigned else ():
+            for place in self._consumer.committed(assigned, timeout=_COMMITTED_S) if assigned else ():
                 if place.error is not None:
                     return False
                 self._consumer.seek(Place(INPUT, place.partition, max(0, place.offset)))
         except KafkaException as error:
             self._history.refusals[f"rewind: {error.args[0].name()}"] += 1
-            self.worker.wait(_POLL_S)
+            self.worker.wait(_PAUSE_S)
             return False
         self._must_rewind = False
         return True
