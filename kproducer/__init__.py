@@ -3,11 +3,12 @@
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
-from kproducer.config import ProducerConfig
+from kproducer.config import ProducerConfig, read_environment
 from kproducer.config_files import read_properties
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
+    BundleViolationError,
     CommitFailedError,
     CommitOutcomeUnknownError,
     ConfigError,
@@ -43,6 +44,7 @@ from kproducer.types import (
 __all__ = [
     "AuthorizationError",
     "BufferExhaustedError",
+    "BundleViolationError",
     "CommitFailedError",
     "CommitOutcomeUnknownError",
     "ConfigError",
@@ -77,5 +79,6 @@ __all__ = [
     "UnsupportedConfigError",
     "__version__",
     "codec_sources",
+    "read_environment",
     "read_properties",
 ]
