@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kproducer.config.values import RefusedError, entries_of
 
@@ -23,12 +22,11 @@ class HostPort(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
 class Hosts:
     """A list of broker addresses, or their text with commas."""
 
-    allowed: str = "host:port, [ipv6]:port or PLAINTEXT://host:port, as a list or joined by commas"
-    type: str = "list"
+    allowed: Final = "host:port, [ipv6]:port or PLAINTEXT://host:port, as a list or joined by commas"
+    type: Final = "list"
 
     def parse(self, value: object) -> tuple[HostPort, ...]:
         """See ValueKind."""

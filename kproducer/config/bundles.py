@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +60,6 @@ class Bundle:
 
 def read_bundle(path: str) -> Bundle:
     """Read a bundle; raise ConfigError, which names the file, for anything wrong with it."""
-    # Imported here: nobody without a bundle is to wait for it.
-    import tomllib  # noqa: PLC0415
-
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # no UTF-8 and no TOML are ValueErrors

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from kproducer.config.values import Choice, RefusedError, ValueKind
 from kproducer.errors import ConfigError, UnsupportedConfigError
@@ -20,8 +19,7 @@ class Status(Enum):
     JVM_ONLY = "JVM only"  # checked, then left alone with a warning
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """Declaration of one key.
 
     name: Kafka's dotted name; with underscores it is the keyword and the field of ProducerConfig.

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kproducer.config.addresses import Hosts
-from kproducer.config.bundles import Bundle, read_bundle
 from kproducer.config.keys import Status
 from kproducer.config.profiles import PROFILES
 from kproducer.config.rules import apply_rules, check_rules_of_not_built
 from kproducer.config.spellings import by_name
 from kproducer.config.table import ALL_KEYS, KEYS, ProducerConfig
 from kproducer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kproducer.config.bundles import Bundle
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,7 @@ def parse_config(
     return cfg
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(NamedTuple):
     """Plain values by dotted name, and where each comes from."""
 
     values: dict[str, object]
@@ -70,8 +71,7 @@ class _Settings:
 
 def _apply_bundle_and_profile(settings: _Settings) -> Bundle | None:
     given = dict(settings.values)
-    path = given.get("bundle.file")
-    bundle = None if path is None else read_bundle(str(path))
+    bundle = _bundle_of(given)
     if bundle is not None:
         bundle.check_settings(given)
         bundle.check_required(given)
@@ -88,6 +88,16 @@ def _apply_bundle_and_profile(settings: _Settings) -> Bundle | None:
     if missing:
         raise ConfigError(f"profile {name!r} needs {', '.join(missing)}; give it beside the profile")
     return bundle
+
+
+def _bundle_of(given: Mapping[str, object]) -> Bundle | None:
+    path = given.get("bundle.file")
+    if path is None:
+        return None
+    # Imported here: nobody without a bundle is to wait for its reader and that of TOML.
+    from kproducer.config.bundles import read_bundle  # noqa: PLC0415
+
+    return read_bundle(str(path))
 
 
 def _refuse_what_is_not_built(values: Mapping[str, object]) -> None:

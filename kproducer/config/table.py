@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kproducer.config.addresses import HostPort, Hosts
 from kproducer.config.keys import Key
 from kproducer.config.not_built import NOT_BUILT_KEYS
 from kproducer.config.profiles import PROFILES
-from kproducer.config.record_rules import RecordRules
 from kproducer.config.values import (
     ACKS_ALL,
     INT_MAX,
@@ -28,6 +27,9 @@ from kproducer.config.values import (
     Whole,
 )
 from kproducer.interfaces import Partitioner, Serializer
+
+if TYPE_CHECKING:
+    from kproducer.config.record_rules import RecordRules
 
 _INT: Final = Whole(0, INT_MAX)
 _POSITIVE_INT: Final = Whole(1, INT_MAX)

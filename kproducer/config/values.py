@@ -1,5 +1,7 @@
 """Kinds of values: what a key takes, and how it is read. Values are plain; any thread.
 
+They are named tuples, since a dataclass takes a millisecond to make and `import kproducer` is to be quick.
+
 A value is given as its Python type or as the text that a .properties file would hold: "5" for an int, "true"
 or "false" for a bool, "a,b" for a list. A bool is no int, an int no bool, and a float no whole number.
 """
@@ -12,8 +14,7 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 INT_MAX: Final = 2**31 - 1
 LONG_MAX: Final = 2**63 - 1
@@ -66,8 +67,7 @@ def entries_of(value: object) -> list[str]:
     return [entry for text in texts for part in text.split(",") if (entry := part.strip())]
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole number from low to high, or `special`; numbers above clip_to are held at it."""
 
     low: int
@@ -108,13 +108,16 @@ def _whole(value: object) -> int:
         raise RefusedError(f"got {type(value).__name__}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Decimal:
+class Decimal(NamedTuple):
     """A finite number from low to high."""
 
     low: float
     high: float
-    type: str = "double"
+
+    @property
+    def type(self) -> str:
+        """See ValueKind."""
+        return "double"
 
     @property
     def allowed(self) -> str:
@@ -139,12 +142,11 @@ def _number(value: object) -> float:
     return float(text_of(value))
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
     """True or False."""
 
-    allowed: str = "True, False, 'true' or 'false'"
-    type: str = "boolean"
+    allowed: Final = "True, False, 'true' or 'false'"
+    type: Final = "boolean"
 
     def parse(self, value: object) -> bool:
         """See ValueKind."""
@@ -156,15 +158,18 @@ class Flag:
             raise RefusedError from None
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One of some names; `not_built` are further ones of Kafka's, which are read and refused later as such."""
 
     names: tuple[str, ...]
     not_built: tuple[str, ...] = ()
     ignores_case: bool = False
     may_be_none: bool = False
-    type: str = "string"
+
+    @property
+    def type(self) -> str:
+        """See ValueKind."""
+        return "string"
 
     @property
     def allowed(self) -> str:
@@ -185,12 +190,11 @@ class Choice:
         raise RefusedError(f"did you mean {near[hint]!r}?" if hint else "")
 
 
-@dataclass(frozen=True, slots=True)
 class Acks:
     """Number of acknowledgements: -1 (also spelled all), 0 or 1."""
 
-    allowed: str = "'all' (or -1), 0 or 1"
-    type: str = "string"
+    allowed: Final = "'all' (or -1), 0 or 1"
+    type: Final = "string"
 
     def parse(self, value: object) -> int:
         """See ValueKind."""
@@ -202,12 +206,11 @@ class Acks:
         return number
 
 
-@dataclass(frozen=True, slots=True)
 class KafkaString:
     """Text that fits a STRING of the protocol."""
 
-    allowed: str = f"text of at most {_MAX_STRING_BYTES} bytes in UTF-8"
-    type: str = "string"
+    allowed: Final = f"text of at most {_MAX_STRING_BYTES} bytes in UTF-8"
+    type: Final = "string"
 
     def parse(self, value: object) -> str:
         """See ValueKind."""
@@ -221,12 +224,11 @@ class KafkaString:
         return text
 
 
-@dataclass(frozen=True, slots=True)
 class Name:
     """Text that is not empty, or None."""
 
-    allowed: str = f"None or text of 1 to {_MAX_STRING_BYTES} bytes in UTF-8"
-    type: str = "string"
+    allowed: Final = f"None or text of 1 to {_MAX_STRING_BYTES} bytes in UTF-8"
+    type: Final = "string"
 
     def parse(self, value: object) -> str | None:
         """See ValueKind."""
@@ -238,12 +240,11 @@ class Name:
         return text
 
 
-@dataclass(frozen=True, slots=True)
 class TopicName:
     """The name of a topic; None or empty for none."""
 
-    allowed: str = "1 to 249 characters of a-z A-Z 0-9 . _ - and not . or .., or None"
-    type: str = "string"
+    allowed: Final = "1 to 249 characters of a-z A-Z 0-9 . _ - and not . or .., or None"
+    type: Final = "string"
 
     def parse(self, value: object) -> str | None:
         """See ValueKind."""
@@ -253,12 +254,11 @@ class TopicName:
         return text or None
 
 
-@dataclass(frozen=True, slots=True)
 class FilePath:
     """The path of a file as text or os.PathLike; None or empty for none."""
 
-    allowed: str = "a path as str or os.PathLike, or None"
-    type: str = "string"
+    allowed: Final = "a path as str or os.PathLike, or None"
+    type: Final = "string"
 
     def parse(self, value: object) -> str | None:
         """See ValueKind."""
@@ -272,24 +272,26 @@ class FilePath:
         return path or None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Text of which nothing more is known here, or None."""
 
     type: str = "string"
-    allowed: str = "text or None"
+
+    @property
+    def allowed(self) -> str:
+        """See ValueKind."""
+        return "text or None"
 
     def parse(self, value: object) -> str | None:
         """See ValueKind."""
         return None if value is None else text_of(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Names:
     """A list of names, or their text with commas."""
 
-    allowed: str = "a list of names, or names joined by commas"
-    type: str = "list"
+    allowed: Final = "a list of names, or names joined by commas"
+    type: Final = "list"
 
     def parse(self, value: object) -> tuple[str, ...]:
         """See ValueKind."""
@@ -310,14 +312,21 @@ _JAVA_SERIALIZERS: Final[Mapping[str, object]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A callable, or None for the built-in behaviour; of a serializer, also Java's name of one."""
 
-    allowed: str = "a callable or None"
     takes_class: bool = True
     is_serializer: bool = False
-    type: str = "class"
+
+    @property
+    def type(self) -> str:
+        """See ValueKind."""
+        return "class"
+
+    @property
+    def allowed(self) -> str:
+        """See ValueKind."""
+        return "a callable or None"
 
     def parse(self, value: object) -> object:
         """See ValueKind."""
