@@ -21,6 +21,8 @@
 #   make fuzz           every fuzz target for SECONDS=60 each, two at a time; findings are in build/fuzz
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
+#   make docs-config    write docs/config.md from the table of keys
+#
 #   make bench          kproducer and confluent-kafka interleaved
 #   make wheel          sdist, and the wheel built from it, in dist/
 #   make sdist          the sdist alone
@@ -42,7 +44,7 @@ CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
 .PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench wheel sdist system \
-    asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+    asan fuzz docs-config clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -134,6 +136,9 @@ fuzz: dev $(VENV)/.fuzz
 
 cross: dev
 	@$(CSRC) cross
+
+docs-config: dev
+	$(VENV)/bin/python -m kproducer.config.reference > docs/config.md
 
 # ---- products ----
 

@@ -123,11 +123,15 @@ def _with_rules(settings: _Settings) -> ProducerConfig:
     try:
         return apply_rules(ProducerConfig(**built, origins=origins), settings.values.keys())
     except ConfigError as error:
-        notes = [
-            f"{name} is of {origin}"
-            for name, origin in origins.items()
-            if origin != _GIVEN and f"{name}=" in error.message
-        ]
-        if not notes:
-            raise
-        raise ConfigError(f"{error.message} ({'; '.join(notes)})") from None
+        if whose := _not_given_by_the_caller(origins, error.message):
+            raise ConfigError(f"{error.message} ({whose})") from None
+        raise
+
+
+def _not_given_by_the_caller(origins: Mapping[str, str], message: str) -> str:
+    """Tell which of the values in a message come from a profile or a bundle, and from which."""
+    by_origin: dict[str, list[str]] = {}
+    for name, origin in sorted(origins.items()):
+        if origin != _GIVEN and f"{name}=" in message:
+            by_origin.setdefault(origin, []).append(name)
+    return "; ".join(f"{origin}: {', '.join(names)}" for origin, names in by_origin.items())

@@ -14,11 +14,12 @@ from kproducer.errors import ConfigError, UnsupportedConfigError
 logger = logging.getLogger(__name__)
 
 
-class _Conversion(NamedTuple):
-    """How a value under one of librdkafka's names becomes Kafka's."""
+class Conversion(NamedTuple):
+    """How a value under one of librdkafka's names becomes Kafka's; doc says it in words."""
 
     kind: ValueKind
     convert: Callable[..., object]
+    doc: str
 
 
 def _zero_is_default(size: int) -> int:
@@ -26,12 +27,18 @@ def _zero_is_default(size: int) -> int:
 
 
 # The aliases whose values differ: another unit, or another word for "no limit".
-_CONVERSIONS: Final[Mapping[str, _Conversion]] = {
-    "queue.buffering.max.kbytes": _Conversion(Whole(1, INT_MAX), lambda kibibytes: kibibytes * 1024),
-    "message.timeout.ms": _Conversion(Whole(0, INT_MAX), lambda timeout_ms: timeout_ms or INT_MAX),
-    "socket.send.buffer.bytes": _Conversion(Whole(0, INT_MAX), _zero_is_default),
-    "socket.receive.buffer.bytes": _Conversion(Whole(0, INT_MAX), _zero_is_default),
-    "enable.gapless.guarantee": _Conversion(Flag(), lambda is_on: "fail" if is_on else "continue"),
+CONVERSIONS: Final[Mapping[str, Conversion]] = {
+    "queue.buffering.max.kbytes": Conversion(
+        Whole(1, INT_MAX), lambda kibibytes: kibibytes * 1024, "in KiB: times 1024"
+    ),
+    "message.timeout.ms": Conversion(
+        Whole(0, INT_MAX), lambda timeout_ms: timeout_ms or INT_MAX, f"0, for ever, is {INT_MAX}"
+    ),
+    "socket.send.buffer.bytes": Conversion(Whole(0, INT_MAX), _zero_is_default, "0 is -1"),
+    "socket.receive.buffer.bytes": Conversion(Whole(0, INT_MAX), _zero_is_default, "0 is -1"),
+    "enable.gapless.guarantee": Conversion(
+        Flag(), lambda is_on: "fail" if is_on else "continue", "true is `fail`, false `continue`"
+    ),
 }
 
 _NO_LOGIN: Final = "no authentication is built yet"
@@ -119,7 +126,7 @@ def by_name(source: Mapping[str, object] | None) -> dict[str, object]:
 
 def _translated(alias: str, name: str, value: object) -> object:
     """Return the value as Kafka's key takes it, and say that there was something to translate."""
-    conversion = _CONVERSIONS.get(alias)
+    conversion = CONVERSIONS.get(alias)
     if conversion is None:
         _report(alias, f"{alias} is librdkafka's name of {name}")
         return value

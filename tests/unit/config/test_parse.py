@@ -124,6 +124,16 @@ def test_repr_shows_what_differs_from_the_defaults() -> None:
     assert "batch_size" not in shown
 
 
+def test_description_has_every_key_with_its_value_and_where_it_comes_from() -> None:
+    lines = parse(linger_ms=50, bootstrap_servers="a:1,b:2", profile="safe").describe().splitlines()
+    shown = {line.split()[0]: line.partition(" = ")[2] for line in lines}
+    assert shown.keys() == KEYS.keys()
+    assert shown["linger.ms"] == "50  (given)"
+    assert shown["bootstrap.servers"] == "'a:1, b:2'  (given)"
+    assert shown["acks"] == "-1  (profile 'safe')"
+    assert shown["batch.size"] == "16384  (default)"
+
+
 def test_secret_values_are_masked_everywhere() -> None:
     key = Key("some.password", KafkaString(), "", "Doc.", is_secret=True)
     assert key.show("hunter2") == "'***'"

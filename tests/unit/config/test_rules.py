@@ -114,6 +114,42 @@ def test_transactions_do_not_yield_to_what_idempotence_would_yield_to(
     assert f"transactional.id does not go with {named}" in message_of(conflict, transactional_id="tx")
 
 
+# --- R5, R9: of keys that are not built -------------------------------------------------------------------
+
+
+def test_two_phase_commit_does_not_go_with_a_timeout_of_transactions() -> None:
+    message = message_of({"transaction.two.phase.commit.enable": "true", "transaction.timeout.ms": 60_000})
+    assert message.startswith(
+        "transaction.timeout.ms does not go with transaction.two.phase.commit.enable=true"
+    )
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "sasl_ssl"])
+@pytest.mark.parametrize("mechanism", ["", None, " "])
+def test_sasl_needs_a_mechanism(protocol: str, mechanism: str | None) -> None:
+    message = message_of({"security.protocol": protocol, "sasl.mechanism": mechanism})
+    assert message.startswith("sasl.mechanism is empty, and security.protocol=SASL_")
+
+
+def test_sasl_with_a_mechanism_is_only_not_built() -> None:
+    assert "not supported yet" in message_of({"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"})
+    assert "security.protocol='SASL_SSL' is not supported yet" in message_of(
+        {"security.protocol": "SASL_SSL"}
+    )
+
+
+# --- what was changed is told -----------------------------------------------------------------------------
+
+
+def test_every_adjustment_is_in_the_configuration() -> None:
+    cfg = parse(acks=1, request_timeout_ms=130_000, retry_backoff_ms=2_000)
+    assert [sentence.split(" ", 1)[0] for sentence in cfg.adjustments] == [
+        "idempotence", "delivery.timeout.ms", "retry.backoff.ms=2000",
+    ]  # fmt: skip
+    assert cfg.adjustments[0] == cfg.idempotence_note
+    assert all(f"# {sentence}" in cfg.describe() for sentence in cfg.adjustments)
+
+
 # --- failure handling -------------------------------------------------------------------------------------
 
 
