@@ -7,9 +7,7 @@ from kproducer.config.addresses import HostPort
 from kproducer.config.environment import read_environment
 from kproducer.config.keys import Key, Status
 from kproducer.config.parse import parse_config
-from kproducer.config.profiles import PROFILES, Profile
-from kproducer.config.rules import MAX_IN_FLIGHT_IDEMPOTENT
-from kproducer.config.spellings import SPELLINGS
+from kproducer.config.profiles import PROFILES
 from kproducer.config.table import ALL_KEYS, KEYS, NOT_BUILT, ProducerConfig
 from kproducer.config.values import INT_MAX, LONG_MAX, MAX_DURATION_MS
 
@@ -19,14 +17,11 @@ __all__ = [
     "KEYS",
     "LONG_MAX",
     "MAX_DURATION_MS",
-    "MAX_IN_FLIGHT_IDEMPOTENT",
     "NOT_BUILT",
     "PROFILES",
-    "SPELLINGS",
     "HostPort",
     "Key",
     "ProducerConfig",
-    "Profile",
     "Status",
     "parse_config",
     "read_environment",

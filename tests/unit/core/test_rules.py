@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from kproducer import BundleViolationError, KafkaProducer
+from kproducer._core.accumulator import RecordAppender
+from kproducer._core.events import TxnFailed
+from kproducer.config import parse_config
+from kproducer.engine.runtime import make_pump
 from kproducer.producer import _make_prepare
 from kproducer.protocol.messages.produce import PRODUCE
 from tests.fakes.scripted_broker import ScriptedBroker, Silent
@@ -100,6 +104,20 @@ def test_every_way_to_send_keeps_the_rules(
     bundled.send("one", b"good", headers=HEADERS).result(10)
     assert values_of(broker, "one") == [b"good"]
     assert values_of(broker, "t") == []
+
+
+def test_a_record_that_breaks_a_rule_dooms_its_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.toml"
+    path.write_text('name = "b"\n[allowed]\ntopics = ["one"]\n')
+    with KafkaProducer(bootstrap_servers="127.0.0.1:1", bundle_file=path) as producer:
+        prepare = _make_prepare(producer.config, producer._runtime)
+    pump = make_pump(parse_config({"bootstrap.servers": "127.0.0.1:1", "transactional.id": "tx"}), "bundled")
+    appender = RecordAppender()
+    appender._set_up(pump, 10, prepare, lambda topic: None, lambda: "full")
+    pump.txn_begin(1, True)
+    with pytest.raises(BundleViolationError):
+        appender.produce("t", b"1")
+    assert [type(event) for event in pump.take_events()] == [TxnFailed]
 
 
 def test_rules_come_before_serializers(broker: ScriptedBroker, make: MakeProducer, tmp_path: Path) -> None:
