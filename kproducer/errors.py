@@ -156,13 +156,12 @@ class BundleViolationError(ConfigError):
     Args:
         bundle: name and file of the bundle.
         rule: which of its rules: locked, required.settings, required.headers or allowed.topics.
-        topic: of the record, None for a setting.
+        **facts: as of KafkaError; topic is that of the record, None for a setting.
     """
 
-    def __init__(
-        self, message: str = "", *, bundle: str = "", rule: str = "", topic: str | None = None
-    ) -> None:
-        super().__init__(message, topic=topic)
+    # Any: the facts have several types, which the base class declares.
+    def __init__(self, message: str = "", *, bundle: str = "", rule: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.bundle = bundle
         self.rule = rule
 
