@@ -21,6 +21,8 @@
 #   make fuzz           every fuzz target for SECONDS=60 each, two at a time; findings are in build/fuzz
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
+#   make docs-config    write docs/config.md from the table of keys
+#
 #   make bench          the whole table of benchmarks, over an hour, and its page docs/benchmarks.md
 #   make bench-micro    the pieces of the core and the calls of the API, timed one by one
 #   make instructions   instructions for each record, by callgrind, beside the committed baseline
@@ -44,7 +46,7 @@ CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
 .PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench bench-micro \
-    instructions wheel sdist system asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+    instructions wheel sdist system asan fuzz docs-config clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -136,6 +138,9 @@ fuzz: dev $(VENV)/.fuzz
 
 cross: dev
 	@$(CSRC) cross
+
+docs-config: dev
+	$(VENV)/bin/python -m kproducer.config.reference > docs/config.md
 
 # ---- products ----
 

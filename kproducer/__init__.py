@@ -3,13 +3,14 @@
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
-from kproducer.config import ProducerConfig
+from kproducer.config import ProducerConfig, read_environment
 from kproducer.config_files import read_properties
 from kproducer.diagnosis.diagnose import Diagnosis, diagnose
 from kproducer.diagnosis.findings import Finding, Severity
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
+    BundleViolationError,
     CommitFailedError,
     CommitOutcomeUnknownError,
     ConfigError,
@@ -46,6 +47,7 @@ from kproducer.types import (
 __all__ = [
     "AuthorizationError",
     "BufferExhaustedError",
+    "BundleViolationError",
     "CommitFailedError",
     "CommitOutcomeUnknownError",
     "ConfigError",
@@ -86,5 +88,6 @@ __all__ = [
     "__version__",
     "codec_sources",
     "diagnose",
+    "read_environment",
     "read_properties",
 ]

@@ -150,6 +150,22 @@ class UnsupportedConfigError(ConfigError):
     """The configuration asks for a feature of Kafka that this version of the package does not have."""
 
 
+class BundleViolationError(ConfigError):
+    """A setting or a record breaks a rule of the organisation's bundle.
+
+    Args:
+        bundle: name and file of the bundle.
+        rule: which of its rules: locked, required.settings, required.headers or allowed.topics.
+        **facts: as of KafkaError; topic is that of the record, None for a setting.
+    """
+
+    # Any: the facts have several types, which the base class declares.
+    def __init__(self, message: str = "", *, bundle: str = "", rule: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.bundle = bundle
+        self.rule = rule
+
+
 class SerializationError(KafkaError, ValueError):
     """A serializer raised, or returned what is not bytes; its own exception is the cause."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from kproducer._core.accumulator import RecordAppender, check_topic
 from kproducer.client.transaction_state import Call
-from kproducer.config import ProducerConfig, parse_config
+from kproducer.config import ProducerConfig, parse_config, read_environment
+from kproducer.config_files import read_properties
 from kproducer.engine.runtime import Runtime
 from kproducer.errors import (
     CommitOutcomeUnknownError,
@@ -48,6 +50,9 @@ class KafkaProducer(RecordAppender):
     Raises:
         ConfigError: a key is unknown, its value is out of range, or keys contradict each other.
         UnsupportedConfigError: a key of Kafka's whose feature is not built yet.
+        BundleViolationError: a setting breaks a rule of `bundle.file`; `send()` raises it for a record that does.
+
+    docs/config.md has every key, docs/profiles.md the key `profile` and the bundles.
 
     `send(topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)` takes a
     ProducerRecord as well and returns a RecordFuture. `produce(...)` takes the same, returns None and costs less.
@@ -85,9 +90,35 @@ class KafkaProducer(RecordAppender):
         finalizer = weakref.finalize(self, runtime.close_in_background)
         finalizer.atexit = False  # the exit handler is the runtime's
 
+    @classmethod
+    def from_properties(cls, path: str | os.PathLike[str], /, **overrides: object) -> Self:
+        """Create a producer from a .properties file as Java's clients have it.
+
+        Args:
+            path: of the file.
+            **overrides: keys with underscores; they win.
+
+        Raises:
+            OSError: the file cannot be read.
+            ConfigError and its kinds: as the constructor.
+        """
+        return cls(read_properties(path), **overrides)
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> Self:
+        """Create a producer from environment variables, `KPRODUCER_LINGER_MS=5`; nothing else reads them.
+
+        Args:
+            **overrides: keys with underscores; they win.
+
+        Raises:
+            ConfigError and its kinds: as the constructor, and for a variable with the prefix that names no key.
+        """
+        return cls(read_environment(), **overrides)
+
     @property
     def config(self) -> ProducerConfig:
-        """The effective configuration; secrets are masked in its repr."""
+        """The effective configuration; `print(producer.config.describe())` shows it, secrets masked."""
         return self._config
 
     def flush(self, timeout: float | None = None) -> None:
@@ -345,10 +376,13 @@ def _make_prepare(config: ProducerConfig, runtime: Runtime) -> Callable[..., _Pr
         config.value_serializer,
         config.partitioner_class,
     )
-    if serialize_key is None and serialize_value is None and partitioner is None:
+    rules = config.record_rules
+    if serialize_key is None and serialize_value is None and partitioner is None and rules is None:
         return None
 
     def prepare(topic: str, value: Any, key: Any, headers: object, partition: int | None) -> _Prepared:
+        if rules is not None:
+            rules.check(topic, headers)
         if serialize_key is not None:
             key = _serialize("key", serialize_key, topic, key)
         if serialize_value is not None:
