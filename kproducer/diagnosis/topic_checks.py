@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kproducer.config import ACKS_ALL, ProducerConfig
+from kproducer.config import ProducerConfig
+from kproducer.config.values import ACKS_ALL
 from kproducer.diagnosis.facts import Survey, TopicFacts
 from kproducer.diagnosis.findings import Finding, error, note, warning
 from kproducer.errors import AuthorizationError, UnknownTopicOrPartitionError

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 
-from bench.peers.clients import JAVA_TOOLS
+from bench.peers.clients.java import JAVA_TOOLS
 
 TIMEOUT_S = 100.0  # a JVM of its own on a busy machine
 
