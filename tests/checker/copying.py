@@ -125,11 +125,12 @@ class _Copier:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
-                "session.timeout.ms": 6_000,
+                # It is the producer that is judged. With 6 s a pause of the coordinator costs a member its place, and
+                # both copiers stand still for the group's rebalance; by default a consumer also looks for a lost
+                # broker, and for a coordinator that moved, up to ten seconds late.
+                "session.timeout.ms": 30_000,
                 "heartbeat.interval.ms": 1_000,
                 "socket.timeout.ms": 5_000,
-                # By default it looks for a lost broker, and for a coordinator that moved, up to ten seconds late; the
-                # time until copies flow again would be the consumer's, and it is the producer that is judged.
                 "reconnect.backoff.max.ms": 500,
                 "coordinator.query.interval.ms": 1_000,
                 # Small fetches: with large ones a copier that is behind stays with one partition for long.
