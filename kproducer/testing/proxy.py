@@ -89,13 +89,12 @@ class FaultProxy:
         given = brokers.split(",") if isinstance(brokers, str) else list(brokers)
         if not given:
             raise ValueError("brokers is empty; allowed is at least one host:port")
-        self._given = [_address(broker) for broker in given]
+        self._given = list(dict.fromkeys(map(_address, given)))
         self._receive_buffer_bytes = receive_buffer_bytes
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._counts: dict[int, int] = {}
-        self._is_started = False
         self._is_stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._schedules: list[Schedule] = []
@@ -104,14 +103,13 @@ class FaultProxy:
         self._listeners: dict[Address, socket.socket] = {}
         self._addresses: dict[Address, Address] = {}
         self.connections = 0
-        for broker in self._given:
-            self._listen_locked(broker)
 
     def __enter__(self) -> Self:
+        if self._listeners:
+            raise RuntimeError("a FaultProxy is used once: make another")
         with self._lock:
-            self._is_started = True
-            for broker, listener in self._listeners.items():
-                self._spawn_locked(self._accept, broker, listener)
+            for broker in self._given:
+                self._listen_locked(broker)
         return self
 
     def __exit__(
@@ -131,7 +129,9 @@ class FaultProxy:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Addresses of the proxy, one for each given broker."""
+        """Addresses of the proxy, one for each given broker; RuntimeError outside of its `with`."""
+        if not self._addresses:
+            raise RuntimeError("the FaultProxy is not started: use it in a with statement")
         return ",".join(str(self._addresses[broker]) for broker in self._given)
 
     # --- faults ------------------------------------------------------------------------------------------
@@ -250,20 +250,19 @@ class FaultProxy:
         """Return the proxy's address for a broker's; one that is new gets its own listener."""
         with self._lock:
             if broker not in self._addresses and broker not in self._addresses.values():
-                listener = self._listen_locked(broker)
-                self._spawn_locked(self._accept, broker, listener)
+                self._listen_locked(broker)
             return self._addresses.get(broker, broker)
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _listen_locked(self, broker: Address) -> socket.socket:
+    def _listen_locked(self, broker: Address) -> None:
         listener = socket.create_server((_HOST, 0))
         listener.settimeout(_POLL_S)
         if self._receive_buffer_bytes is not None:  # accepted sockets inherit it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
         self._listeners[broker] = listener
         self._addresses[broker] = Address(_HOST, listener.getsockname()[1])
-        return listener
+        self._spawn_locked(self._accept, broker, listener)
 
     def _spawn_locked(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, name="fault-proxy", daemon=True)
