@@ -3,7 +3,7 @@
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
-from kproducer.config import ProducerConfig
+from kproducer.config import ProducerConfig, parse_config
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
@@ -76,4 +76,5 @@ __all__ = [
     "UnsupportedConfigError",
     "__version__",
     "codec_sources",
+    "parse_config",
 ]

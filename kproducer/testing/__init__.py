@@ -21,6 +21,8 @@ from kproducer.testing.effects import (
 )
 from kproducer.testing.errors import ClusterError, MissingExtraError
 from kproducer.testing.jars import KafkaInstallation, install_kafka
+from kproducer.testing.mock import MockProducer
+from kproducer.testing.mock_results import MockRecordFuture, MockSendManyResult
 from kproducer.testing.node import KafkaNode
 from kproducer.testing.pipe import Direction
 from kproducer.testing.proxy import FaultProxy, Rule
@@ -45,6 +47,9 @@ __all__ = [
     "KafkaInstallation",
     "KafkaNode",
     "MissingExtraError",
+    "MockProducer",
+    "MockRecordFuture",
+    "MockSendManyResult",
     "Reset",
     "Rewrite",
     "Rule",
