@@ -296,13 +296,11 @@ class MockProducer(KafkaProducer):
         self._require_alive()
         if self._log.has_steps:
             return self.send_many(topic, _lines(bytes(data)), None, headers, partition, timestamp_ms)
-        view = memoryview(data)
-        if not view.c_contiguous:
-            raise BufferError("memoryview: underlying buffer is not C-contiguous")
+        block = _block(data)
         with _telling_accepted("send_lines", result := MockSendManyResult()):
             name = check_topic(topic)
             same = check_record(None, None, headers, partition, timestamp_ms)  # before the first line
-            for line in _lines(bytes(view)):
+            for line in _lines(block):
                 record = ProducerRecord(name, line, None, same.headers, same.partition, same.timestamp_ms)
                 result.note(self._take(record, None, is_watched=True))
         return result
@@ -487,6 +485,16 @@ def _record(
     if type(topic) is ProducerRecord:
         return topic
     return ProducerRecord(topic, value, key, headers, partition, timestamp_ms)  # type: ignore[arg-type]  # checked later
+
+
+def _block(data: bytes | bytearray | memoryview) -> bytes:
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return bytes(view)
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -87,7 +87,7 @@ class MockTransaction:
     def require_abortable(self) -> None:
         """Raise IllegalStateError if nothing can be aborted."""
         if not self.is_open:
-            raise IllegalStateError(f"abort_transaction() in state {self.state.name}")
+            raise IllegalStateError(f"abort_transaction() in state {self.state.name}{self._because()}")
 
     def init(self) -> None:
         """Have a producer id."""
@@ -100,12 +100,11 @@ class MockTransaction:
         if self.state is State.UNINITIALIZED:
             raise IllegalStateError("begin_transaction() before init_transactions()")
         if self.state is not State.READY:
-            because = "" if self._cause is None else f": {self._cause}"
-            raise IllegalStateError(f"begin_transaction() in state {self.state.name}{because}")
+            raise IllegalStateError(f"begin_transaction() in state {self.state.name}{self._because()}")
 
     def begin(self) -> None:
         """Open a transaction."""
-        self.state = State.IN_TRANSACTION
+        self.state, self._cause = State.IN_TRANSACTION, None
         self.was_committed = self.was_aborted = self.has_sent_offsets = False
 
     def add_offsets(
@@ -126,7 +125,7 @@ class MockTransaction:
         """End the transaction; return what it held."""
         ended = self.records, self.offsets
         self.forget()
-        self.state, self._cause = State.READY, None
+        self.state = State.READY
         self.was_committed, self.was_aborted = is_commit, not is_commit
         self.commits += is_commit
         return ended
@@ -141,6 +140,9 @@ class MockTransaction:
             "another producer with the same transactional.id took over (MockProducer.fence_producer() was called)"
         )
         return self._fenced
+
+    def _because(self) -> str:
+        return "" if self._cause is None else f": {self._cause}"
 
     def _abortable(self) -> TransactionAbortableError:
         error = TransactionAbortableError(
