@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import textwrap
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.plugin_run import ROOT, run_pytest
 
 Run: TypeAlias = Callable[..., str]
 
-# Plugins that only take time to load.
-OTHERS = ("cacheprovider", "hypothesispytest", "benchmark", "timeout", "anyio", "asyncio")
 # Tells when it starts and stops, and with what it was made.
 FAKE_CLUSTER = """
     import pytest
@@ -50,27 +46,15 @@ USES_IT = """
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs pytest on files, with the package's entry points on the path as pip would put them there."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (plugin,) = project["entry-points"]["pytest11"].items()
-    dist_info = tmp_path / "site" / "kproducer-0.dist-info"
-    dist_info.mkdir(parents=True)
-    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: kproducer\nVersion: 0\n")
-    (dist_info / "entry_points.txt").write_text("[pytest11]\n{} = {}\n".format(*plugin))
+    """Runs pytest on the files that it is given."""
+    folder = tmp_path / "suite"
+    folder.mkdir()
 
-    def run(*arguments: str, ini: str = "", cache: Path = tmp_path, **files: str) -> str:
-        folder = tmp_path / "suite"
-        folder.mkdir(exist_ok=True)
+    def run(*arguments: str, ini: str = "", **files: str) -> str:
         (folder / "pytest.ini").write_text(f"[pytest]\n{textwrap.dedent(ini)}")
         for name, text in files.items():
             (folder / f"{name}.py").write_text(textwrap.dedent(text))
-        path = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-s", *(f"-pno:{name}" for name in OTHERS), *arguments],
-            cwd=folder, env={**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(cache)},
-            capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
-        return ended.stdout + ended.stderr
+        return run_pytest(folder, "-s", *arguments, XDG_CACHE_HOME=str(tmp_path))
 
     return run
 
@@ -172,7 +156,7 @@ def test_the_plugin_can_be_left_out(run: Run) -> None:
 
 
 def test_our_own_suites_have_no_fixture_or_option_of_its_names() -> None:
-    names = re.compile(r"def kafka_cluster\b|def kafka_cluster_options\b|addoption|addini")
+    names = re.compile(r"^\s*def (kafka_cluster\w*|pytest_addoption)\b", re.MULTILINE)
     files = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
     assert [path for path in files if names.search(path.read_text())] == []
 
