@@ -181,7 +181,7 @@ def _position(place: object, position: object) -> OffsetAndMetadata:
 def _number(what: str, value: object, highest: int, allowed: str) -> int:
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
-    number = int.__index__(operator.index(value))  # type: ignore[arg-type]  # exact: a subclass may lie
+    number = operator.index(value)  # type: ignore[arg-type]  # it has __index__; the result is an exact int
     if not 0 <= number <= highest:
         raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
     return number

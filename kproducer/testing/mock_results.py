@@ -124,12 +124,10 @@ class Ledger:
 
     def run_callbacks(self) -> None:
         """Run what is queued, one after the other, as the delivery thread would; not from within a callback."""
-        if self.is_in_callback:
-            return  # the loop below goes on with it
         while True:
             with self.lock:
                 if self._caller is not None or not self._calls:
-                    return  # another thread is at it
+                    return  # another thread is at it, or this one is, further up
                 self._caller = threading.get_ident()
                 calls, self._calls = self._calls, []
             try:

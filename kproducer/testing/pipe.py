@@ -248,13 +248,11 @@ class _Line:
         self._queue(delay_s, exchange, effect, moved)
 
     def _queue(self, delay_s: float, exchange: Exchange, effect: Effect | None, frame: bytes) -> None:
-        at = time.monotonic() + delay_s
-        if self._due:
-            at = max(at, self._due[-1].at)
-        self._due.append(_Due(at, exchange, effect, frame))
+        self._due.append(_Due(time.monotonic() + delay_s, exchange, effect, frame))
         self._carry_due()  # before the next frame is judged: this one may be the last
 
     def _carry_due(self) -> None:
+        # Only the first one's time is asked: none overtakes it, however short its own delay is.
         while self._due and self._due[0].at <= time.monotonic():
             due = self._due.popleft()
             if self._is_deaf:

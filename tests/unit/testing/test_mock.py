@@ -23,6 +23,7 @@ from kproducer import (
     ProducerRecord,
     RecordMetadata,
     RecordTooLargeError,
+    SerializationError,
     TopicPartition,
     TransactionAbortableError,
     TransactionAbortedError,
@@ -447,6 +448,13 @@ def test_a_record_that_is_refused_at_the_call_dooms_the_transaction_and_a_wrong_
         producer.send("t", bytes(2 << 20))
     with pytest.raises(TransactionAbortableError, match="exceeds"):
         producer.commit_transaction()
+
+
+def test_a_serializer_that_raises_leaves_the_transaction_as_it_was() -> None:
+    producer = transactional(value_serializer=lambda value: 1 // value)
+    with pytest.raises(SerializationError):
+        producer.send("t", 0)
+    producer.commit_transaction()
 
 
 def test_a_transaction_block_aborts_on_an_exception_and_on_a_failed_commit() -> None:

@@ -20,7 +20,7 @@ from kproducer.protocol.messages.init_producer_id import (
     InitProducerIdRequest,
     InitProducerIdResponse,
 )
-from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.protocol.messages.produce import PRODUCE, ProduceRequest
 from kproducer.testing import (
     Answer,
     ApiKey,
@@ -47,9 +47,11 @@ def _connected(address: str) -> Iterator[Callable[..., Any]]:
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout=10) as link, link.makefile("rb") as answers:
 
-        def call(api: Api[Any, Any] | None = None, request: Any = None, number: int = 0) -> int:
+        def call(
+            api: Api[Any, Any] | None = None, request: Any = None, number: int = 0, version: int = 1
+        ) -> int:
             if api is not None:
-                link.sendall(api.encode_request(request, 1, correlation_id=number, client_id=None))
+                link.sendall(api.encode_request(request, version, correlation_id=number, client_id=None))
                 return number
             (size,) = struct.unpack(">i", answers.read(4))
             correlation_id: int = struct.unpack(">i", answers.read(size)[:4])[0]
@@ -77,12 +79,12 @@ def test_latency_is_added_to_each_frame_and_does_not_make_them_queue() -> None:
 def test_delays_add_up_and_another_effect_comes_after_them() -> None:
     with stage() as on, behind_proxy(on) as (proxy, producer):
         producer.send(TOPIC, b"warm").result(10)
-        slow = [proxy.on(Delay(100), direction=Direction.REQUEST), proxy.on(Delay(100), times=None)]
+        slow = [proxy.on(Delay(100)) for _ in range(2)]
         cut = proxy.on(Close())
         began = time.monotonic()
         producer.send(TOPIC, b"v").result(10)
-        assert time.monotonic() - began >= 0.3  # there, back and cut, back again
-        assert [rule.hits for rule in (*slow, cut)] == [1, 2, 1]
+        assert time.monotonic() - began >= 0.2
+        assert [rule.hits for rule in (*slow, cut)] == [1, 1, 1]
         assert on.values() == [b"warm", b"v"]
 
 
@@ -174,6 +176,15 @@ def test_a_produce_without_acks_is_swallowed_instead_of_answered() -> None:
         assert on.values() == [b"before", b"after"]
 
 
+def test_nobody_is_answered_who_does_not_wait() -> None:
+    with stage() as on, FaultProxy(on.bootstrap_servers) as proxy:
+        proxy.on(Answer(_NOT_ENOUGH_REPLICAS))
+        with _connected(proxy.bootstrap_servers) as call:
+            call(PRODUCE, ProduceRequest(acks=0), 1, version=9)
+            call(INIT_PRODUCER_ID, InitProducerIdRequest(), 2)
+            assert call() == 2
+
+
 @pytest.mark.parametrize(
     "given", [{"api_key": None}, {"api_key": ApiKey.METADATA}, {"direction": Direction.RESPONSE}]
 )
@@ -229,6 +240,20 @@ def test_a_black_hole_for_all_takes_new_connections_too() -> None:
         wait_until(lambda: rule.hits > 2, "there are no new connections")
         proxy.clear()
         assert future.result(10).offset == 1
+
+
+def test_a_black_hole_takes_all_that_comes_behind_on_its_connection() -> None:
+    with stage() as on, FaultProxy(on.bootstrap_servers) as proxy:
+        rule = proxy.on(BlackHole(), api_key=INIT_PRODUCER_ID.key, direction=Direction.REQUEST, skip=1)
+        with _connected(proxy.bootstrap_servers) as deaf, _connected(proxy.bootstrap_servers) as other:
+            for number in range(4):
+                deaf(INIT_PRODUCER_ID, InitProducerIdRequest(), number)
+            assert deaf() == 0
+            wait_until(lambda: rule.hits == 1, "nothing is swallowed")
+            other(INIT_PRODUCER_ID, InitProducerIdRequest(), 9)
+            assert other() == 9
+            assert on.received(INIT_PRODUCER_ID) == 2
+            assert proxy.requests(INIT_PRODUCER_ID.key) == 3  # what comes behind is not even looked at
 
 
 def test_what_is_not_kafka_is_closed_and_said(caplog: pytest.LogCaptureFixture) -> None:
