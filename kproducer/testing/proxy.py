@@ -107,9 +107,8 @@ class FaultProxy:
     def __enter__(self) -> Self:
         if self._listeners:
             raise RuntimeError("a FaultProxy is used once: make another")
-        with self._lock:
-            for broker in self._given:
-                self._listen_locked(broker)
+        for broker in self._given:
+            self.move(broker)
         return self
 
     def __exit__(
@@ -249,25 +248,30 @@ class FaultProxy:
     def move(self, broker: Address) -> Address:
         """Return the proxy's address for a broker's; one that is new gets its own listener."""
         with self._lock:
-            if broker not in self._addresses and broker not in self._addresses.values():
-                self._listen_locked(broker)
-            return self._addresses.get(broker, broker)
+            if broker in self._addresses.values():
+                return broker
+            if broker in self._addresses:
+                return self._addresses[broker]
+            listener = self._listen_locked(broker)
+        self._spawn(self._accept, broker, listener)
+        return self._addresses[broker]
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _listen_locked(self, broker: Address) -> None:
+    def _listen_locked(self, broker: Address) -> socket.socket:
         listener = socket.create_server((_HOST, 0))
         listener.settimeout(_POLL_S)
         if self._receive_buffer_bytes is not None:  # accepted sockets inherit it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
         self._listeners[broker] = listener
         self._addresses[broker] = Address(_HOST, listener.getsockname()[1])
-        self._spawn_locked(self._accept, broker, listener)
+        return listener
 
-    def _spawn_locked(self, target: Callable[..., None], *args: object) -> None:
+    def _spawn(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, name="fault-proxy", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        thread.start()  # not under the lock: it waits for the thread, and every frame waits for the lock
+        with self._lock:
+            self._threads.append(thread)
 
     def _accept(self, broker: Address, listener: socket.socket) -> None:
         while not self._is_stopping.is_set():
@@ -294,20 +298,24 @@ class FaultProxy:
         with self._lock:
             self.connections += 1
             self._pipes.add(pipe)
-            for line in pipe.lines:
-                self._spawn_locked(line.run)
+        for line in pipe.lines:
+            self._spawn(line.run)
         if self._is_stopping.is_set():  # after the cut of all
             pipe.close()
 
     def _join(self) -> None:
         with self._lock:
-            threads, listeners = list(self._threads), list(self._listeners.values())
+            listeners = list(self._listeners.values())
         for listener in listeners:
             listener.close()
-        for thread in threads:
+        while (thread := self._next_thread()) is not None:  # one that ends may have begun another
             thread.join(_JOIN_TIMEOUT_S)
-        if any(thread.is_alive() for thread in threads):
-            raise RuntimeError("a thread of the fault proxy did not end")
+            if thread.is_alive():
+                raise RuntimeError("a thread of the fault proxy did not end")
+
+    def _next_thread(self) -> threading.Thread | None:
+        with self._lock:
+            return self._threads.pop(0) if self._threads else None
 
 
 def _release(rule: Rule) -> None:
