@@ -3,7 +3,7 @@
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
-from kproducer.config import ProducerConfig, read_environment
+from kproducer.config import ProducerConfig, parse_config, read_environment
 from kproducer.config_files import read_properties
 from kproducer.diagnosis.diagnose import Diagnosis, diagnose
 from kproducer.diagnosis.findings import Finding, Severity
@@ -88,6 +88,7 @@ __all__ = [
     "__version__",
     "codec_sources",
     "diagnose",
+    "parse_config",
     "read_environment",
     "read_properties",
 ]

@@ -57,4 +57,5 @@ def _let_go_in_child() -> None:
     _living.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_let_go_in_child)

@@ -26,9 +26,8 @@ from kproducer.protocol.headers import read_request_header
 from kproducer.protocol.messages.end_txn import END_TXN
 from kproducer.protocol.messages.produce import PRODUCE, ProduceRequest
 from kproducer.protocol.primitives import Reader
+from kproducer.testing import Close, Direction, FaultProxy, Rewrite
 from tests.checker.findings import Fault
-from tests.faults.effects import Close, Rewrite
-from tests.faults.proxy import Direction, FaultProxy
 
 CORRUPT_MESSAGE: Final = 2
 REQUEST_TIMED_OUT: Final = 7

@@ -11,7 +11,7 @@ import pytest
 
 from kproducer import KafkaProducer
 from kproducer.errors import KafkaError
-from kproducer.testing import KafkaCluster
+from kproducer.testing import FaultProxy, KafkaCluster
 from tests.checker import run
 from tests.checker.batches import BatchHeader
 from tests.checker.clients import KproducerClient
@@ -22,7 +22,6 @@ from tests.checker.model import Message
 from tests.checker.planted import BUGS, SKIPPED, Bug
 from tests.checker.workloads import send_run
 from tests.clusters import running_cluster
-from tests.faults.proxy import FaultProxy
 
 _PARTITIONS = 3
 _TURNS = 40

@@ -1,71 +1,14 @@
-"""What the fault proxy does to one frame, or to the connection that carried it.
-
-Each effect is a value; the proxy carries it out. A test hands one to `FaultProxy.on`.
-"""
+"""Frames that no broker sends, as effects for the fault proxy."""
 
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
+
+from kproducer.testing import Rewrite
 
 _SIZE: Final = 4
 _CORRELATION: Final = struct.Struct(">i")
-
-
-class Drop:
-    """Swallows the frame; the connection goes on."""
-
-
-class Duplicate:
-    """Sends the frame twice."""
-
-
-class Reset:
-    """Ends both sides of the connection with RST instead of the frame."""
-
-
-class Close:
-    """Ends both sides of the connection with FIN instead of the frame."""
-
-
-class BlackHole:
-    """Nothing passes in this direction from now on, and nobody is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Keeps the frame, and all after it in its direction, until `release()`."""
-
-    _gate: threading.Event = field(default_factory=threading.Event)
-
-    def release(self) -> None:
-        """Let the frame pass."""
-        self._gate.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for the release; returns whether it came."""
-        return self._gate.wait(timeout_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Trickle:
-    """Sends the frame in pieces of `piece` bytes (default 1) with a pause between them (default 1 ms)."""
-
-    piece: int = 1
-    pause_ms: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """Sends what `change` makes of the frame, size field included."""
-
-    change: Callable[[bytes], bytes]
-
-
-Effect: TypeAlias = Drop | Duplicate | Reset | Close | BlackHole | Hold | Trickle | Rewrite
 
 
 def with_size(size: int) -> Rewrite:

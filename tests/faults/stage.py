@@ -21,6 +21,7 @@ from kproducer.protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from kproducer.testing import FaultProxy
 from tests.fakes.scripted_broker import (
     NEWEST,
     VERSION_TABLES,
@@ -32,7 +33,6 @@ from tests.fakes.scripted_broker import (
     ScriptedCluster,
     VersionTable,
 )
-from tests.faults.proxy import FaultProxy
 from tests.wire.decoder import DecodedBatch, decode_batch
 
 TOPIC: Final = "faults"

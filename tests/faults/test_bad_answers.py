@@ -19,23 +19,20 @@ from kproducer.protocol.messages.api_versions import API_VERSIONS
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.metadata import METADATA
 from kproducer.protocol.messages.produce import PRODUCE
-from kproducer.types import RecordMetadata
-from tests.faults.effects import (
+from kproducer.testing import (
     BlackHole,
     Close,
+    Direction,
     Drop,
     Duplicate,
     Effect,
+    FaultProxy,
     Hold,
     Reset,
     Trickle,
-    cut_to,
-    filled_with,
-    with_other_correlation,
-    with_size,
-    with_trailing,
 )
-from tests.faults.proxy import Direction, FaultProxy
+from kproducer.types import RecordMetadata
+from tests.faults.effects import cut_to, filled_with, with_other_correlation, with_size, with_trailing
 from tests.faults.stage import TOPIC, behind_proxy, stage
 
 _MIB = 1 << 20

@@ -9,11 +9,10 @@ import pytest
 
 from kproducer import KafkaProducer
 from kproducer.protocol.messages.produce import PRODUCE
-from kproducer.testing import KafkaCluster
-from tests.faults.effects import Drop, Effect, Reset, with_size
+from kproducer.testing import Direction, Drop, Effect, FaultProxy, KafkaCluster, Reset
+from tests.faults.effects import with_size
 from tests.faults.matrix import Recorder
 from tests.faults.nemesis import Fault, Nemesis
-from tests.faults.proxy import Direction, FaultProxy
 from tests.faults.workload import Workload, read_back
 
 _PARTITIONS = 6

@@ -23,8 +23,8 @@ import pytest
 from kproducer import KafkaProducer, KafkaTimeoutError, RecordTooLargeError
 from kproducer.engine.sender import Sender
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.testing import FaultProxy
 from tests.fakes.scripted_broker import Silent
-from tests.faults.proxy import FaultProxy
 from tests.faults.stage import TOPIC, Stage, answered, late, sequences, stage
 from tests.unit.core.test_load import resident_bytes
 from tests.unit.core.world import counters, refuse, wait_until

@@ -9,8 +9,8 @@ import pytest
 
 from kproducer.errors import KafkaTimeoutError
 from kproducer.protocol.messages.produce import PRODUCE, ProduceResponse
+from kproducer.testing import FaultProxy
 from tests.fakes.scripted_broker import ScriptedBroker, Silent
-from tests.faults.proxy import FaultProxy
 from tests.faults.stage import TOPIC, answered, late, sequences, stage
 
 

@@ -11,11 +11,9 @@ from typing import Final
 import pytest
 
 from kproducer import KafkaProducer
-from kproducer.testing import KafkaCluster
+from kproducer.testing import FaultProxy, Hold, KafkaCluster
 from tests.faults.admin import LeaderMover, delete_topic
-from tests.faults.effects import Hold
 from tests.faults.matrix import Recorder
-from tests.faults.proxy import FaultProxy
 from tests.faults.workload import PartitionHistory, Workload, read_back
 
 _PARTITIONS: Final = 3

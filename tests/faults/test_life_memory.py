@@ -14,9 +14,8 @@ import pytest
 
 from kproducer import BufferExhaustedError, KafkaProducer, KafkaTimeoutError, RecordFuture
 from kproducer.protocol.messages.produce import PRODUCE
+from kproducer.testing import Direction, FaultProxy, Hold
 from tests.fakes.scripted_broker import Silent
-from tests.faults.effects import Hold
-from tests.faults.proxy import Direction, FaultProxy
 from tests.faults.stage import TOPIC, Stage, late, sequences, stage
 from tests.unit.core.world import counters, wait_until
 

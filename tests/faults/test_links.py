@@ -16,21 +16,21 @@ import pytest
 
 from kproducer import KafkaProducer
 from kproducer.protocol.messages.produce import PRODUCE
-from kproducer.testing import KafkaCluster
-from tests.faults.admin import wait_until
-from tests.faults.effects import (
+from kproducer.testing import (
     BlackHole,
     Close,
+    Direction,
     Drop,
     Duplicate,
     Effect,
+    FaultProxy,
+    KafkaCluster,
     Reset,
     Trickle,
-    filled_with,
-    with_size,
 )
+from tests.faults.admin import wait_until
+from tests.faults.effects import filled_with, with_size
 from tests.faults.matrix import Recorder
-from tests.faults.proxy import Direction, FaultProxy
 from tests.faults.stage import TOPIC, behind_proxy, stage
 from tests.faults.workload import Workload
 

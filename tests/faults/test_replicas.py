@@ -13,12 +13,10 @@ import pytest
 from kproducer import KafkaProducer
 from kproducer.errors import KafkaError, KafkaTimeoutError, ProducerClosedError
 from kproducer.protocol.messages.produce import PRODUCE
-from kproducer.testing import KafkaCluster
+from kproducer.testing import BlackHole, Direction, KafkaCluster
 from kproducer.testing.node import KafkaNode
 from tests.faults.admin import wait_until
-from tests.faults.effects import BlackHole
 from tests.faults.matrix import Recorder
-from tests.faults.proxy import Direction
 from tests.faults.stage import TOPIC, answered, appended_but_answered, behind_proxy, facts_of, stage
 from tests.faults.workload import Workload
 

@@ -36,11 +36,9 @@ from kproducer.protocol.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_
 from kproducer.protocol.messages.end_txn import END_TXN
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.produce import PRODUCE
-from kproducer.testing import KafkaCluster, KafkaNode
+from kproducer.testing import Direction, FaultProxy, Hold, KafkaCluster, KafkaNode, Rewrite, Rule
 from kproducer.testing.properties import PropertyValue
 from tests.clusters import running_cluster
-from tests.faults.effects import Hold, Rewrite
-from tests.faults.proxy import Direction, FaultProxy, Rule
 from tests.integration.readback import committed, committed_offset, is_open, uncommitted, wait_until_stable
 
 _PATIENCE_S: Final = 60.0

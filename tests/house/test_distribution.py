@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 import sysconfig
@@ -68,6 +69,15 @@ def test_wheel_names_its_licence(wheel: Path) -> None:
         lines = archive.read(metadata).decode().splitlines()
     assert "License-Expression: Apache-2.0" in lines
     assert "License-File: LICENSE" in lines
+
+
+def test_wheel_brings_the_command_and_the_pytest_plugin(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        points = configparser.ConfigParser()
+        points.read_string(archive.read(metadata).decode())
+    assert dict(points["console_scripts"]) == {"kproducer": "kproducer.cli:main"}
+    assert dict(points["pytest11"]) == {"kproducer": "kproducer.testing.pytest_plugin"}
 
 
 def test_sdist_holds_the_sources_and_nothing_generated(distribution: Path) -> None:

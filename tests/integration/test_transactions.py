@@ -34,9 +34,7 @@ from kproducer.protocol.messages.end_txn import END_TXN
 from kproducer.protocol.messages.init_producer_id import INIT_PRODUCER_ID
 from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.protocol.messages.txn_offset_commit import TXN_OFFSET_COMMIT
-from kproducer.testing import KafkaCluster
-from tests.faults.effects import Close, Hold
-from tests.faults.proxy import Direction, FaultProxy
+from kproducer.testing import Close, Direction, FaultProxy, Hold, KafkaCluster
 from tests.integration.readback import (
     committed,
     committed_offset,
