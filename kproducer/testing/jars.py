@@ -5,7 +5,6 @@ The class path of a version is written down once it is complete; later starts ne
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import os
@@ -107,6 +106,8 @@ def _remember(cache: Path, version: str, jars: tuple[Path, ...]) -> None:
 @contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     """Let one process download at a time."""
+    import fcntl  # noqa: PLC0415  # Windows has none, and yet imports this module
+
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
