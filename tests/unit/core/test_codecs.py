@@ -121,6 +121,14 @@ def change(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> None:
 NO_FILE = {"linux": "libabsent-kproducer.so.9"}
 
 
+def without_shared_library(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Leave the PyPI package as the only source; skip where it was built without what exports its C functions."""
+    module = codecs._LIBRARIES[name].module
+    if codecs._module_file(module) is None:  # zstandard has it only where there is a cffi
+        pytest.skip(f"needs {module}")
+    change(monkeypatch, name, files=NO_FILE)
+
+
 # --- sources ------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +160,7 @@ def test_a_shared_library_comes_first(name: str) -> None:
 def test_the_package_is_taken_when_the_shared_library_is_missing(
     name: str, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change(monkeypatch, name, files=NO_FILE)
+    without_shared_library(monkeypatch, name)
     source = resolve_codec(name)
     assert source.origin == origin
     assert tuple(source.symbols) == symbol_names(name)
@@ -209,7 +217,7 @@ def test_packages_read_what_csrc_writes(
     name: str, is_shared: bool, csrc: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_shared and name in ("lz4", "zstd"):
-        change(monkeypatch, name, files=NO_FILE)
+        without_shared_library(monkeypatch, name)
     codec = Codec(csrc, resolve_codec(name))
     for data in SAMPLES:
         packed = codec.compress(data)
