@@ -80,7 +80,7 @@ $(VENV)/.built: $(SOURCES) | $(VENV)/.demo
 $(VENV)/.unit: $(VENV)/.made pyproject.toml setup.py
 	@echo "Building kproducer and installing what its unit tests need"
 	@$(PIP) --no-build-isolation --editable .
-	@$(PIP) --group unit
+	@$(PIP) --prefer-binary --group unit # an older hypothesis has no Rust in it, which 3.13t lacks
 	@touch $@
 
 $(ACTIONLINT): Makefile
