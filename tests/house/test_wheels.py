@@ -18,6 +18,8 @@ import pytest
 
 from tests.house.tree import ROOT
 
+pytestmark = pytest.mark.timeout(400)  # the first test waits for the build
+
 INTERPRETERS: Final = ("cp311", "cp312", "cp313", "cp314", "cp314t", "cp315", "cp315t")
 PLATFORMS: Final = {
     "linux": ("manylinux_x86_64", "manylinux_aarch64", "musllinux_x86_64", "musllinux_aarch64"),
