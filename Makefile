@@ -5,12 +5,14 @@
 #   make test-all       the same with the slow tests and with Kafka 3.9 and 2.8
 #   make test-soak      the tests that run for many minutes
 #   make integration    only the tests with a real Kafka
+#   make unit           only the tests that need no Kafka and no other client, for interpreters that those lack
 #   make faults         the whole fault matrix, long parts included, and its table
 #
 #   make dev            the virtual environment for development, extensions built in place
 #   make build          rebuild the extensions whose sources changed
-#   make lint           style, layers and types
+#   make lint           style, layers, types and workflows
 #   make types          mypy alone
+#   make actionlint     the workflows alone (needs Go)
 #   make format         let ruff rewrite what it can
 #   make hooks          run the checks above before each git commit
 #
@@ -26,8 +28,12 @@
 #   make bench          the whole table of benchmarks, over an hour, and its page docs/benchmarks.md
 #   make bench-micro    the pieces of the core and the calls of the API, timed one by one
 #   make instructions   instructions for each record, by callgrind, beside the committed baseline
+#   make docs           these pages and the reference, in build/docs/
 #   make wheel          sdist, and the wheel built from it, in dist/
+#   make wheel-test     repair a wheel and run the demo from it in an empty environment
 #   make sdist          the sdist alone
+#   make sbom           the bill of materials of what is in dist/, in build/sbom/
+#   make release        make a release of TAG=... with that bill (needs gh)
 #   make system         Debian packages that the tests use (installed for root, named for others)
 #   make clean          remove what was built; distclean: the virtual environment too
 #
@@ -43,10 +49,12 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(VENV)/bin/python -m pytest
 CSRC := $(MAKE) --no-print-directory -j$(JOBS) -C tests/csrc PYTHON=$(abspath $(VENV))/bin/python
+ACTIONLINT := build/bin/actionlint
+ACTIONLINT_VERSION := v1.7.12
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
-.PHONY: help demo test test-all test-soak faults integration dev build lint types format hooks cross bench bench-micro \
-    instructions wheel sdist system asan fuzz docs-config clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+.PHONY: help demo test test-all test-soak faults integration unit dev build lint types actionlint format hooks cross bench bench-micro \
+    instructions docs docs-config wheel wheel-test sdist sbom release system asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -72,6 +80,16 @@ $(VENV)/.dev: $(VENV)/.demo
 $(VENV)/.built: $(SOURCES) | $(VENV)/.demo
 	$(VENV)/bin/python setup.py --quiet build_ext --inplace
 	@touch $@
+
+$(VENV)/.unit: $(VENV)/.made pyproject.toml setup.py
+	@echo "Building kproducer and installing what its unit tests need"
+	@$(PIP) --no-build-isolation --editable .
+	@$(PIP) --prefer-binary --group unit # an older hypothesis has no Rust in it, which 3.13t lacks
+	@touch $@
+
+$(ACTIONLINT): Makefile
+	@echo "Building actionlint"
+	@GOBIN=$(abspath $(@D)) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	@echo "Installing Atheris, the fuzzer for Python"
@@ -101,6 +119,9 @@ faults: dev
 integration: dev
 	$(PYTEST) tests/integration $(ARGS)
 
+unit: $(VENV)/.unit
+	$(PYTEST) tests/unit tests/wire $(ARGS)
+
 # ---- checks ----
 
 lint: dev
@@ -109,9 +130,14 @@ lint: dev
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint kproducer
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/mypy
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory actionlint; \
+	    else echo "workflows not checked: Go is missing, by which actionlint is built"; fi
 
 types: dev
 	$(VENV)/bin/mypy
+
+actionlint: $(ACTIONLINT)
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 
 format: dev
 	$(VENV)/bin/ruff format .
@@ -155,11 +181,23 @@ bench-micro: dev
 instructions: dev
 	$(VENV)/bin/python -m bench.micro.instructions $(ARGS)
 
+docs: dev
+	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs build/docs
+
 wheel: dev
 	$(VENV)/bin/python -m build --no-isolation
 
+wheel-test: dev
+	$(PYTEST) tests/house/test_wheels.py -m "slow or not slow" $(ARGS)
+
 sdist: dev
 	$(VENV)/bin/python -m build --no-isolation --sdist
+
+sbom:
+	$(PYTHON) .ci/sbom.py dist build/sbom
+
+release:
+	gh release create $(TAG) --verify-tag --title $(TAG) --notes-file CHANGELOG.md build/sbom/*.cdx.json
 
 system:
 	@.ci/system

@@ -11,7 +11,8 @@ from setuptools import Extension, setup
 from setuptools.command import build_clib, build_ext
 
 WINDOWS = os.name == "nt"
-C_FLAGS = ["/std:c11", "/O2"] if WINDOWS else ["-std=c11", "-O3", "-g0", "-fvisibility=hidden"]
+GCC_FLAGS, MSVC_FLAGS = "-std=c11 -O3 -g0 -fvisibility=hidden", "/std:c11 /experimental:c11atomics /O2"
+C_FLAGS = (MSVC_FLAGS if WINDOWS else GCC_FLAGS).split()
 LIBRARY_FLAGS = [*C_FLAGS, "-Icsrc", *(["/W3"] if WINDOWS else ["-Wall", "-Wextra"])]
 LINK_FLAGS = ["ws2_32.lib"] if WINDOWS else ["-pthread"]
 MACROS = {"zlib": "-DKP_HAVE_ZLIB", "liblz4": "-DKP_HAVE_LZ4", "libzstd": "-DKP_HAVE_ZSTD"}
@@ -34,12 +35,12 @@ class BuildExtensions(build_ext.build_ext):
 
 
 wish = os.environ.get("KPRODUCER_CODECS")  # system: link all or fail; runtime: none; unset: what has headers
-pkg_config = os.environ.get("PKG_CONFIG", "pkg-config")
+pkg_config = os.environ.get("PKG_CONFIG", "pkg-config") + (" --msvc-syntax" if WINDOWS else "")
 for package in MACROS if wish != "runtime" else ():
     status, text = subprocess.getstatusoutput(f"{pkg_config} --cflags --libs {package}")
     if status == 0:
-        LIBRARY_FLAGS += [MACROS[package], *(word for word in shlex.split(text) if word[:2] in ("-I", "-D"))]
-        LINK_FLAGS += [word for word in shlex.split(text) if word[:2] not in ("-I", "-D")]
+        LIBRARY_FLAGS += [MACROS[package], *(word for word in shlex.split(text) if word[1:2] in ("I", "D"))]
+        LINK_FLAGS += [word for word in shlex.split(text) if word[1:2] not in ("I", "D")]
     elif wish == "system":
         raise SystemExit(f"KPRODUCER_CODECS=system, but pkg-config does not find {package}")
 stamp = Path("build/csrc-flags")  # other flags must rebuild everything

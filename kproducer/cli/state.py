@@ -5,7 +5,6 @@ The supervisor holds a lock as long as it lives, so no stale file or reused proc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -55,7 +54,7 @@ class StateFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock_path.open("a+") as lock:
             # Somebody who asks `supervisor_pid` holds the lock for a moment, too.
-            if not _try_lock(lock, fcntl.LOCK_EX, _LOCK_TIMEOUT_S):
+            if not _try_lock(lock, timeout_s=_LOCK_TIMEOUT_S):
                 raise AlreadyRunningError(f"a local Kafka is already supervised in {self.folder}")
             self._state_path.unlink(missing_ok=True)  # of a supervisor that was killed
             lock.truncate(0)
@@ -71,7 +70,7 @@ class StateFolder:
         """Process id of the living supervisor, None if there is none."""
         try:
             with self._lock_path.open("r+") as lock:
-                if _try_lock(lock, fcntl.LOCK_SH):
+                if _try_lock(lock, shared=True):
                     return None
                 return int(lock.read() or 0) or None
         except FileNotFoundError:
@@ -99,7 +98,10 @@ class StateFolder:
         return self.folder / "state.json"
 
 
-def _try_lock(lock: IO[str], kind: int, timeout_s: float = 0.0) -> bool:
+def _try_lock(lock: IO[str], *, shared: bool = False, timeout_s: float = 0.0) -> bool:
+    import fcntl  # noqa: PLC0415  # Windows has none, and yet runs the other commands
+
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -106,7 +106,7 @@ def _remember(cache: Path, version: str, jars: tuple[Path, ...]) -> None:
 @contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     """Let one process download at a time."""
-    import fcntl  # noqa: PLC0415  # not above: Windows has none, and the rest of the package is of use there
+    import fcntl  # noqa: PLC0415  # Windows has none, and yet imports this module
 
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:

@@ -77,6 +77,24 @@ def test_workflows_call_only_make() -> None:
     assert [step for step in steps if not re.match(r"(sudo )?make [\w-]+$", step[1])] == []
 
 
+def test_every_check_is_called_by_a_workflow() -> None:
+    workflows = (ROOT / ".github" / "workflows").glob("*.yml")
+    called = {name for path in workflows for name in make_commands(path)}
+    checks = {
+        "lint",
+        "test",
+        "test-all",
+        "unit",
+        "integration",
+        "faults",
+        "cross",
+        "docs",
+        "wheel-test",
+        "sbom",
+    }
+    assert {*checks, "csrc-test", "csrc-sanitize", "csrc-clang", "asan"} <= called
+
+
 def test_no_file_names_the_machine_it_was_written_on() -> None:
     folders = {str(ROOT), str(ROOT.parent), str(Path.home())} - {"/", "/home", "/tmp"}
     here = [re.compile(rf"(?<![\w.~]){re.escape(folder)}/") for folder in sorted(folders)]

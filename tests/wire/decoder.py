@@ -1,4 +1,4 @@
-"""An independent decoder of record batches v2: kafka-python parses, PyPI's codecs decompress.
+"""An independent decoder of record batches v2: kafka-python parses, PyPI's codecs decompress, our own code Snappy.
 
 Nothing of the package under test is used here.
 """
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
 
-import cramjam
 import lz4.frame
 import zstandard
 from kafka.record.default_records import DefaultRecordBatch
+
+from tests.wire.snappy import decompress_raw
 
 HEADER_SIZE: Final = 61
 CODECS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -143,11 +144,11 @@ def _decompress(codec: str, data: bytes) -> bytes:
 
 def _decompress_snappy(data: bytes) -> bytes:
     if not data.startswith(_XERIAL_MAGIC):
-        return bytes(cramjam.snappy.decompress_raw(data))
+        return decompress_raw(data)
     blocks, start = [], _XERIAL_HEADER_SIZE
     while start < len(data):
         (size,) = _INT32.unpack_from(data, start)
         start += _INT32.size
-        blocks.append(bytes(cramjam.snappy.decompress_raw(data[start : start + size])))
+        blocks.append(decompress_raw(data[start : start + size]))
         start += size
     return b"".join(blocks)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 
-import cramjam
 import lz4.frame
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
 
 from tests.wire.decoder import HEADER_SIZE, DecodedRecord, decode_batch, decode_batches
+from tests.wire.snappy import decompress_raw
 
 # Written by hand from the layout in Kafka's DefaultRecordBatch; accepted by kafka-python.
 GOLDEN = bytes.fromhex(
@@ -47,10 +49,15 @@ def test_wrong_length_is_refused() -> None:
         decode_batch(GOLDEN + b"\x00")
 
 
+def snappy(data: bytes) -> bytes:
+    cramjam = pytest.importorskip("cramjam", reason="needs cramjam")
+    return bytes(cramjam.snappy.compress_raw(data))
+
+
 def xerial(data: bytes, block: int = 16) -> bytes:
     out = b"\x82SNAPPY\x00" + (1).to_bytes(4, "big") * 2
     for start in range(0, len(data), block):
-        piece = bytes(cramjam.snappy.compress_raw(data[start : start + block]))
+        piece = snappy(data[start : start + block])
         out += len(piece).to_bytes(4, "big") + piece
     return out
 
@@ -58,7 +65,7 @@ def xerial(data: bytes, block: int = 16) -> bytes:
 COMPRESSED = [
     ("gzip", 1, gzip.compress),
     ("snappy", 2, xerial),
-    ("snappy", 2, lambda data: bytes(cramjam.snappy.compress_raw(data))),
+    ("snappy", 2, snappy),
     ("lz4", 3, lz4.frame.compress),
     ("zstd", 4, zstandard.compress),
 ]
@@ -75,6 +82,19 @@ def test_compressed_batch_gives_the_same_records(
     data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
     batch = decode_batch(bytes(data))
     assert (batch.codec, batch.crc_ok, batch.records) == (codec, True, RECORDS)
+
+
+@given(st.binary(max_size=40), st.integers(1, 3000))
+def test_the_decoder_of_snappy_reads_what_another_writes(chunk: bytes, repeat: int) -> None:
+    assert decompress_raw(snappy(chunk * repeat)) == chunk * repeat
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 5, b"\x05\x10abc", b"\x04\x05\x01", b"\x05\x00a\x05\x00", b"\x02\x00a"]
+)
+def test_the_decoder_of_snappy_refuses_what_does_not_fit(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"end|cut|back|instead"):
+        decompress_raw(data)
 
 
 def test_batches_in_a_row_are_decoded() -> None:

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import confluent_kafka
 import pytest
 
 from kproducer._core.events import Action, BatchRefused, CloseCause, ConnClosed, ConnWanted, TopicWanted
@@ -145,6 +144,7 @@ def test_client_id_and_software_are_told(make: Make, broker: ScriptedBroker) -> 
 
 
 def test_mock_cluster_of_librdkafka_is_understood(make: Make) -> None:
+    confluent_kafka = pytest.importorskip("confluent_kafka", reason="needs confluent-kafka")
     mock = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "x", "log_level": 0})
     (found,) = mock.list_topics(timeout=5).brokers.values()
     runtime, pump = make(HostPort(found.host, found.port))
