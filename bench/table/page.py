@@ -26,7 +26,7 @@ _INTRODUCTION = """# Benchmarks
 
 This page is written by `python -m bench report` from the files in `bench/results`; `make bench` runs all of it
 again and rewrites it. How a run is made, what is equal for all clients and what makes a run void stands in
-[bench/README.md](../bench/README.md). Comparisons that kproducer loses are shown like those that it wins.
+`bench/README.md`. Comparisons that kproducer loses are shown like those that it wins.
 
 A ratio pairs the runs of one round, which stand next to each other in time; what is shown is the median of the
 rounds and, in brackets, the smallest and the largest. `1/4` of the CPU is a quarter of what the other one takes.

@@ -17,7 +17,7 @@ _HEAD: Final = """\
 
 A key is given by Kafka's name with dots, or by the same name with underscores:
 
-```python
+```python fragment
 from kproducer import KafkaProducer
 
 KafkaProducer({"bootstrap.servers": "localhost:9092", "linger.ms": 20})

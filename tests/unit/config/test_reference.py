@@ -13,12 +13,13 @@ from kproducer.config.reference import render
 from tests.house.tree import ROOT
 
 DOCS = ROOT / "docs"
-_FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^```([\w ]+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def fenced(page: str, language: str) -> list[str]:
-    """The code of a page in one language."""
-    return [code for name, code in _FENCED.findall((DOCS / page).read_text("utf-8")) if name == language]
+    """The code of a page in one language, fragments too: here they have the files and variables that they need."""
+    found = _FENCED.findall((DOCS / page).read_text("utf-8"))
+    return [code for name, code in found if name.removesuffix(" fragment") == language]
 
 
 def test_the_page_of_keys_is_that_of_the_table() -> None:
