@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -98,7 +99,7 @@ def shape(function: Any) -> list[tuple[str, Any, Any]]:
 )
 def test_the_mock_has_every_public_name_with_its_signature(real: type, mock: type) -> None:
     # Made of public calls alone, so that the real one's serves both.
-    composed = {"transaction"} if real is KafkaProducer else set()
+    composed = {"transaction", "from_env", "from_properties"} if real is KafkaProducer else set()
     for name, member in public(real).items():
         if name not in composed:
             assert name in vars(mock), f"{mock.__name__} inherits {name}, which needs a broker"
@@ -368,3 +369,16 @@ def test_a_callback_may_call_the_same(make_both: Any, name: str) -> None:
         found.append(seen)
     assert found[0] == found[1]
     assert len(found[0]) == 1
+
+
+def test_a_mock_is_made_of_the_environment_and_of_a_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KPRODUCER_CLIENT_ID", "of the environment")
+    (tmp_path / "p.properties").write_text("client.id=of a file\n")
+    for mock, name in (
+        (MockProducer.from_env(), "of the environment"),
+        (MockProducer.from_properties(tmp_path / "p.properties"), "of a file"),
+    ):
+        assert mock.config.client_id == name
+        assert mock.send("t", b"v").result(0).offset == 0
