@@ -1,12 +1,13 @@
 """kproducer: a Kafka producer with a C core that works while Python is busy."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
 from kproducer.config import ProducerConfig, parse_config, read_environment
 from kproducer.config_files import read_properties
-from kproducer.diagnosis.diagnose import Diagnosis, diagnose
-from kproducer.diagnosis.findings import Finding, Severity
 from kproducer.errors import (
     AuthorizationError,
     BufferExhaustedError,
@@ -43,6 +44,10 @@ from kproducer.types import (
     RecordMetadata,
     TopicPartition,
 )
+
+if TYPE_CHECKING:
+    from kproducer.diagnosis.diagnose import Diagnosis, diagnose
+    from kproducer.diagnosis.findings import Finding, Severity
 
 __all__ = [
     "AuthorizationError",
@@ -92,3 +97,18 @@ __all__ = [
     "read_environment",
     "read_properties",
 ]
+
+# The doctor is asked for by few, and would cost every start a third of its time.
+_LATE = {
+    "Diagnosis": "kproducer.diagnosis.diagnose",
+    "Finding": "kproducer.diagnosis.findings",
+    "Severity": "kproducer.diagnosis.findings",
+    "diagnose": "kproducer.diagnosis.diagnose",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the doctor's names when they are used (PEP 562)."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)
