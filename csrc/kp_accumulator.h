@@ -12,6 +12,7 @@ typedef struct kp_place {
     kp_result *result;
     int32_t partition;
     int32_t index;
+    int64_t timestamp_ms;
 } kp_place;
 
 typedef struct kp_append_options {
@@ -29,8 +30,16 @@ typedef struct kp_append_options {
 kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options, kp_place *place,
                     size_t *needed);
 
+/* The common case of the above in a fraction of its instructions: no headers, no callback, the time is now, no partition
+ * is asked for, and the open batch has room. KP_AGAIN: it is another case, nothing was taken, kp_append decides.
+ * place: NULL if no result is wanted. */
+kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          kp_place *place);
+
 /* The most bytes that a record may have: min(max.request.size, buffer.memory). */
-size_t kp_record_limit(const kp_core *core);
+static inline size_t kp_record_limit(const kp_core *core) {
+    return kp_min_size(core->config.max_request_size, core->config.buffer_memory);
+}
 
 /* Pump: moves what is sealed to the end of p->queue; true if there was any. */
 bool kp_accumulator_collect(kp_partition *p);

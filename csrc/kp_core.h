@@ -10,6 +10,7 @@
 
 #include "kp_batch.h"
 #include "kp_heap.h"
+#include "kp_latch.h"
 #include "kp_os.h"
 #include "kp_pool.h"
 #include "kp_queue.h"
@@ -46,7 +47,7 @@ typedef struct kp_partition {
     int32_t index;
 
     /* Appenders and pump. */
-    kp_mutex lock;
+    kp_latch lock;
     kp_batch *open;                  /* under lock */
     _Atomic(kp_batch *) sealed;      /* newest first; the pump takes the whole chain */
     atomic_llong open_since;         /* 0: no open batch */

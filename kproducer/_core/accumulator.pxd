@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from kproducer._core.csrc cimport (
     int32_t,
     int64_t,
@@ -7,7 +9,7 @@ from kproducer._core.csrc cimport (
     kp_status,
     kp_topic,
 )
-from kproducer._core.completion cimport SendManyResult
+from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.pump cimport Pump
 
 cdef class TopicHandle:
@@ -17,8 +19,7 @@ cdef class TopicHandle:
 cdef class RecordAppender:
     cdef Pump _pump
     cdef dict _handles
-    cdef str _last_name
-    cdef TopicHandle _last_handle
+    cdef TopicHandle _last
     cdef object _prepare
     cdef object _explain_topic
     cdef object _explain_buffer
@@ -26,8 +27,12 @@ cdef class RecordAppender:
     cdef int64_t _max_block_ns
     cdef bint _raises_when_full
     cdef bint _is_ready
+    cdef bint _is_plain  # nothing has to prepare a record
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
+    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery)
+    cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,

@@ -1,14 +1,14 @@
 # cython: language_level=3, freethreading_compatible=True
 """The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.number cimport PyNumber_Index
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
+from kproducer._core.arguments cimport encode_headers, partition_of, timestamp_of
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
     KP_AGAIN,
@@ -23,6 +23,7 @@ from kproducer._core.csrc cimport (
     KP_OPEN,
     kp_append,
     kp_append_options,
+    kp_append_plain,
     kp_clock_ns,
     kp_core,
     kp_core_hurry,
@@ -42,7 +43,6 @@ from kproducer._core.csrc cimport (
     kp_topic_want,
     kp_txn_check,
     kp_txn_current,
-    kp_varint_put32,
 )
 from kproducer._core.pump cimport Pump
 from kproducer._core.status cimport check, raise_life, raise_no_transaction, topic_failure
@@ -61,6 +61,26 @@ from kproducer.errors import (
     SerializationError,
 )
 from kproducer.types import ProducerRecord
+
+cdef extern from "Python.h":
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL
+    int METH_KEYWORDS
+    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
+    void PyType_Modified(PyTypeObject *type)
+    object PyObject_Call(object function, tuple args, dict keywords)
+    bint PyBytes_CheckExact(PyObject *o)
+    bint PyUnicode_CheckExact(PyObject *o)
+    PyObject *PyDict_GetItem(object dict, PyObject *key)
+    PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
 
 cdef int64_t SLICE_NS = 100 * 1000000
 cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -81,6 +101,10 @@ def check_topic(name):
     return exact
 
 
+cdef TopicHandle NO_HANDLE = TopicHandle.__new__(TopicHandle)
+NO_HANDLE.name = "".join(("no", " topic"))  # an object of our own: names are compared by identity first
+
+
 cdef TopicHandle make_handle(Pump pump, name):
     cdef TopicHandle handle = <TopicHandle>TopicHandle.__new__(TopicHandle)
     handle.name = check_topic(name)
@@ -88,69 +112,7 @@ cdef TopicHandle make_handle(Pump pump, name):
     return handle
 
 
-# --- headers: rare, so plain ---
-
-cdef bytes header_field(data):
-    """Varint length and bytes; null is length -1."""
-    cdef uint8_t head[5]
-    cdef int32_t n = -1 if data is None else <int32_t>len(data)
-    cdef uint8_t *end = kp_varint_put32(head, n)
-    prefix = PyBytes_FromStringAndSize(<const char *>head, end - head)
-    return prefix if data is None else prefix + data
-
-
-cdef bytes header_value(key, value):
-    if value is None or type(value) is bytes:
-        return value
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise TypeError(f"header {key!r}: value must be bytes or None, not {type(value).__name__}")
-
-
-cdef bytes encode_headers(headers):
-    """The headers of a record as they stand on the wire. (key, value) pairs in order, or a dict."""
-    cdef list parts = []
-    cdef uint8_t head[5]
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    if isinstance(pairs, (str, bytes)) or not hasattr(type(pairs), "__iter__"):
-        raise TypeError(f"headers must be (key, value) pairs, not {type(headers).__name__}")
-    n = 0
-    for pair in pairs:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"header {n}: must be a (str, bytes | None) pair, not {type(pair).__name__}")
-        key, value = pair
-        if not isinstance(key, str):
-            raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
-        parts.append(header_field(key.encode("utf-8")))
-        parts.append(header_field(header_value(key, value)))
-        n += 1
-    end = kp_varint_put32(head, n)
-    parts.insert(0, PyBytes_FromStringAndSize(<const char *>head, end - head))
-    return b"".join(parts)
-
-
-# --- scalars ---
-
-cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
-    """A number from 0 to `highest`; read once, so that no __index__ can change its mind after the check."""
-    cdef int overflow = 0
-    cdef int64_t n
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
-    number = PyNumber_Index(value)
-    n = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow != 0 or not 0 <= n <= highest:
-        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
-    return n
-
-
-cdef int64_t timestamp_of(value) except -1:
-    return whole_number("timestamp_ms", value, 0x7FFFFFFFFFFFFFFF, "milliseconds since the epoch, 0 to 2**63-1")
-
-
-cdef int32_t partition_of(value) except -1:
-    return <int32_t>whole_number("partition", value, 0x7FFFFFFE, "from 0 to 2**31-2, or None")
-
+# --- checks ---
 
 cdef int check_callback(fn) except -1:
     if not callable(fn):
@@ -172,6 +134,7 @@ cdef class RecordAppender:
 
     def __cinit__(self):
         self._handles = {}
+        self._last = NO_HANDLE
 
     def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False):
         """Wire the appender once, at construction.
@@ -188,16 +151,16 @@ cdef class RecordAppender:
         self._explain_buffer = explain_buffer
         self._raises_when_full = raises_when_full
         self._is_ready = True
+        self._is_plain = prepare is None
 
     cdef TopicHandle handle(self, topic):
-        if topic is self._last_name and self._last_handle is not None:
-            return self._last_handle
+        if topic is self._last.name:  # one object holds name and topic: two threads cannot mix them up
+            return self._last
         cdef TopicHandle found = self._handles.get(topic) if type(topic) is str else None
         if found is None:
             found = self.new_handle(topic)
             self._handles[found.name] = found
-        self._last_handle = found
-        self._last_name = found.name
+        self._last = found
         return found
 
     cdef TopicHandle new_handle(self, topic):
@@ -208,37 +171,47 @@ cdef class RecordAppender:
             self._pump.refuse_in_transaction(gen, NULL, error)
             raise
 
-    def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None):
-        """Append a record and return the RecordFuture of its outcome. See KafkaProducer."""
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept:
+        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken."""
+        cdef const uint8_t *key_data = NULL
+        cdef Py_ssize_t key_size = -1
+        cdef PyObject *handle = <PyObject *>self._last
+        if not self._is_plain or not PyBytes_CheckExact(value):
+            return False
+        if key is not NULL and key != <PyObject *>None:
+            if not PyBytes_CheckExact(key):
+                return False
+            key_data = <const uint8_t *>PyBytes_AS_STRING(<object>key)
+            key_size = PyBytes_GET_SIZE(<object>key)
+        if topic != <PyObject *>(<TopicHandle>handle).name:
+            handle = PyDict_GetItem(self._handles, topic) if PyUnicode_CheckExact(topic) else NULL
+            if handle is NULL:
+                return False
+        return kp_append_plain((<TopicHandle>handle).topic, key_data, key_size,
+                               <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
+                               place) == KP_OK
+
+    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery):
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
-        cdef RecordFuture future
         if type(topic) is ProducerRecord:
-            return self.send(*topic, on_delivery)
+            return self.append_with_future(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
         options.want_result = True
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
-        future = <RecordFuture>RecordFuture.__new__(RecordFuture)
-        future.pump = self._pump
-        future.result_ = place.result
-        future.index = place.index
-        future.key_size = <int32_t>record.key_len
-        future.value_size = <int32_t>record.value_len
-        future.timestamp_ms = record.timestamp_ms
+        future = new_future(self._pump, &place, record.key_len, record.value_len, record.timestamp_ms)
         future.is_asked = on_delivery is not None  # which hears of a failure even if the future is dropped
         return future
 
-    def produce(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
-                on_delivery=None):
-        """Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer."""
+    cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
         if type(topic) is ProducerRecord:
-            return self.produce(*topic, on_delivery)
+            return self.append_alone(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
-        self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
+        return self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
 
     def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
         """Append many records and return one SendManyResult. See KafkaProducer."""
@@ -522,6 +495,127 @@ cdef class RecordAppender:
         return BufferExhaustedError(
             f"{needed} bytes for topic {handle.name!r} {what}; buffer.memory={self._pump.core.pool.limit}. "
             f"{self._explain_buffer()}", topic=handle.name, persisted="no")
+
+
+# --- send() and produce(), as the interpreter calls them ---
+#
+# A def method takes a reference to each of seven arguments and drops it again, which costs more than the append of a
+# small record. So these two read their arguments in place; a call that is not the usual one goes to a def function.
+
+cdef tuple PARAMETERS = ("topic", "value", "key", "headers", "partition", "timestamp_ms", "on_delivery")
+cdef enum:
+    N_PARAMETERS = 7
+
+
+cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, PyObject **placed) noexcept:
+    """Sort arguments into the order of PARAMETERS; False: not in the usual way, perhaps not legally."""
+    cdef Py_ssize_t i, k
+    cdef PyObject *name
+    if not 1 <= n_args <= N_PARAMETERS:
+        return False
+    for i in range(N_PARAMETERS):
+        placed[i] = args[i] if i < n_args else NULL
+    for k in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
+        name = PyTuple_GET_ITEM(names, k)
+        i = 0
+        while i < N_PARAMETERS and name != PyTuple_GET_ITEM(<PyObject *>PARAMETERS, i):  # the compiler interns them
+            i += 1
+        if i == N_PARAMETERS or placed[i] is not NULL:
+            return False
+        placed[i] = args[n_args + k]
+    for i in range(N_PARAMETERS):
+        if placed[i] is NULL:
+            placed[i] = <PyObject *>None
+    return True
+
+
+cdef bint is_plain(PyObject **placed) noexcept:
+    cdef PyObject *none = <PyObject *>None
+    return placed[3] == none and placed[4] == none and placed[5] == none and placed[6] == none
+
+
+cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    cdef PyObject *placed[N_PARAMETERS]
+    if names is NULL and n_args == 2:
+        if self.append_plain(args[0], args[1], NULL, NULL):
+            return None
+    if not place_arguments(args, n_args, names, placed):
+        return PyObject_Call(produce, with_self(self, args, n_args), keywords_of(args + n_args, names))
+    if not is_plain(placed) or not self.append_plain(placed[0], placed[1], placed[2], NULL):
+        self.append_alone(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
+                          <object>placed[4], <object>placed[5], <object>placed[6])
+    return None
+
+
+cdef object call_send(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    cdef PyObject *placed[N_PARAMETERS]
+    cdef kp_place place
+    if not place_arguments(args, n_args, names, placed):
+        return PyObject_Call(send, with_self(self, args, n_args), keywords_of(args + n_args, names))
+    if is_plain(placed) and self.append_plain(placed[0], placed[1], placed[2], &place):
+        return new_future(self._pump, &place, size_of(placed[2]), size_of(placed[1]), place.timestamp_ms)
+    return self.append_with_future(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
+                                   <object>placed[4], <object>placed[5], <object>placed[6])
+
+
+def produce(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
+            on_delivery=None):
+    """What call_produce hands on: names that are not interned, and what is to be refused."""
+    self.append_alone(topic, value, key, headers, partition, timestamp_ms, on_delivery)
+
+
+def send(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
+         on_delivery=None):
+    """What call_send hands on."""
+    return self.append_with_future(topic, value, key, headers, partition, timestamp_ms, on_delivery)
+
+
+cdef tuple with_self(RecordAppender self, PyObject **args, Py_ssize_t n_args):
+    return (self, *[<object>args[i] for i in range(n_args)])
+
+
+cdef dict keywords_of(PyObject **values, PyObject *names):
+    if names is NULL:
+        return {}
+    return {name: <object>values[i] for i, name in enumerate(<tuple>names)}
+
+
+cdef Py_ssize_t size_of(PyObject *data) noexcept:
+    return -1 if data == <PyObject *>None else PyBytes_GET_SIZE(<object>data)
+
+
+cdef RecordFuture new_future(Pump pump, const kp_place *place, Py_ssize_t key_size, Py_ssize_t value_size,
+                             int64_t timestamp_ms):
+    cdef RecordFuture future = <RecordFuture>RecordFuture.__new__(RecordFuture)
+    future.pump = pump
+    future.result_ = place.result
+    future.index = place.index
+    future.key_size = <int32_t>key_size
+    future.value_size = <int32_t>value_size
+    future.timestamp_ms = timestamp_ms
+    return future
+
+
+cdef PyMethodDef METHODS[2]
+METHODS[0] = PyMethodDef(
+    "send", <PyCFunction><void *>call_send, METH_FASTCALL | METH_KEYWORDS,
+    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "Append a record and return the RecordFuture of its outcome. See KafkaProducer.")
+METHODS[1] = PyMethodDef(
+    "produce", <PyCFunction><void *>call_produce, METH_FASTCALL | METH_KEYWORDS,
+    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer.")
+
+
+cdef int add_methods() except -1:
+    cdef PyTypeObject *owner = <PyTypeObject *>RecordAppender
+    for i in range(2):
+        (<dict>owner.tp_dict)[METHODS[i].ml_name.decode()] = PyDescr_NewMethod(owner, &METHODS[i])
+    PyType_Modified(owner)
+    return 0
+
+
+add_methods()
 
 
 cdef class LetterAppender(RecordAppender):

@@ -324,6 +324,7 @@ cdef extern from "kp_accumulator.h" nogil:
         kp_result *result
         int32_t partition
         int32_t index
+        int64_t timestamp_ms
     ctypedef struct kp_append_options:
         int32_t partition
         bint want_result
@@ -334,6 +335,8 @@ cdef extern from "kp_accumulator.h" nogil:
         kp_chunk *spare
     kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options,
                         kp_place *place, size_t *needed)
+    kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
+                              int64_t value_len, kp_place *place)
     size_t kp_record_limit(const kp_core *core)
 
 cdef extern from "kp_pump.h" nogil:

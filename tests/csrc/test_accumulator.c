@@ -325,11 +325,11 @@ static void test_a_pump_that_misses_the_lock_gets_the_batch_from_the_appender(vo
     const int conn = script_begin(&s, &config, 1);
     kp_partition *p = script_partition(&s, 0);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     script_step(&s);
     CHECK_INT(script_count_requests(&s, conn), 0);
     CHECK(atomic_load(&p->seal_wanted));
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
     CHECK(p->open == NULL);
     script_step(&s);
@@ -345,9 +345,9 @@ static void test_whoever_else_held_the_lock_tells_the_pump_to_try_again(void) {
     kp_partition *p = script_partition(&s, 0);
     kp_result *result = NULL;
     CHECK_INT(script_append(&s, 0, NULL, &result), KP_OK);
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     script_step(&s);
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     const kp_listener l = {.object = &s};
     CHECK_INT(kp_result_listen(s.core, result, &l), KP_OK);
     script_step(&s);
