@@ -158,7 +158,7 @@ static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_opti
             kp_result_retain(b->result);
         }
         if (o->listener == NULL) { /* a listener hears of the failure anyway */
-            kp_result_watch(b->result);
+            kp_result_watch(b->result, 1);
         }
         place->result = b->result;
     }
@@ -319,6 +319,55 @@ kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, 
         add_sticky_bytes(topic, bound);
     }
     return is_in ? KP_OK : KP_AGAIN;
+}
+
+/* Puts values until the batch is full or `most` bytes are in it; how many, and their bytes. */
+static int32_t put_run_locked(kp_core *core, kp_partition *p, const kp_slice *values, int32_t n, size_t most, size_t *bytes) {
+    kp_record r = {.key_len = -1};
+    size_t bound = 0;
+    int32_t done = 0;
+    for (*bytes = 0; done < n && *bytes < most; *bytes += bound, done++) {
+        r.value = values[done].data;
+        r.value_len = values[done].len;
+        if (kp_record_size_bound(&r, &bound) != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core)) {
+            break;
+        }
+        if (done == 0) {
+            if (!put_plain_locked(core, p, &r, bound)) {
+                break;
+            }
+        } else if (kp_batch_room(p->open) < bound || p->open->count == INT32_MAX) {
+            break;
+        } else {
+            kp_batch_put(p->open, &r);
+        }
+    }
+    return done;
+}
+
+int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *o, kp_place *place) {
+    kp_core *core = topic->core;
+    const kp_record keyless = {.key_len = -1};
+    kp_partition *p;
+    bool is_sticky;
+    if (kp_core_life(core) != KP_OPEN || choose_partition(topic, &keyless, -1, &p, &is_sticky) != KP_OK) {
+        return 0;
+    }
+    /* Less than batch.size, or choose_partition had taken another one (KIP-794). */
+    const int64_t sticky_bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
+    const size_t most = (size_t)kp_max_i64((int64_t)core->config.batch_size - sticky_bytes, 1);
+    size_t bytes;
+    kp_latch_lock(&p->lock);
+    const int32_t done = put_run_locked(core, p, values, n, most, &bytes);
+    if (done > 0) {
+        tell_place_locked(p->open, p, o, p->open->max_ts, place);
+        place->index -= done - 1;
+        kp_result_watch(p->open->result, (unsigned)done - 1);
+    }
+    kp_latch_unlock(&p->lock);
+    seal_if_wanted(core, p);
+    add_sticky_bytes(topic, bytes);
+    return done;
 }
 
 /* --- the pump's side --- */

@@ -349,7 +349,7 @@ kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     return status;
 }
 
-void kp_result_watch(kp_result *r) { atomic_fetch_add_explicit(&r->watched, 1, memory_order_relaxed); }
+void kp_result_watch(kp_result *r, unsigned n) { atomic_fetch_add_explicit(&r->watched, n, memory_order_relaxed); }
 
 static void count_unobserved_locked(kp_core *core, kp_result *r, int64_t n) {
     kp_partition *p = r->partition;

@@ -6,6 +6,7 @@ from kproducer._core.csrc cimport (
     kp_append_options,
     kp_place,
     kp_record,
+    kp_slice,
     kp_status,
     kp_topic,
 )
@@ -35,8 +36,14 @@ cdef class RecordAppender:
     cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
-    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
-                          timestamp_ms, SendManyResult result) except -1
+    cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1
+    cdef int append_noted(self, topic, value, key, headers, partition, timestamp_ms, SendManyResult result) except -1
+    cdef int append_sequence(self, topic, values, SendManyResult result) except -1
+    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1
+    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+                          SendManyResult result) except -1
+    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+                         SendManyResult result) except -1
     cdef object prepared(self, TopicHandle handle, value, key, headers, partition)
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1

@@ -24,6 +24,7 @@ from kproducer._core.csrc cimport (
     kp_append,
     kp_append_options,
     kp_append_plain,
+    kp_append_run,
     kp_clock_ns,
     kp_core,
     kp_core_hurry,
@@ -37,6 +38,7 @@ from kproducer._core.csrc cimport (
     kp_pool_waiter,
     kp_record,
     kp_record_limit,
+    kp_slice,
     kp_status,
     kp_topic_live,
     kp_topic_wait,
@@ -81,6 +83,21 @@ cdef extern from "Python.h":
     PyObject *PyDict_GetItem(object dict, PyObject *key)
     PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
     Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+    PyObject *PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i)
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define KP_IS_FREE_THREADED 1
+    #else
+    #define KP_IS_FREE_THREADED 0
+    #endif
+    """
+    bint IS_FREE_THREADED "KP_IS_FREE_THREADED"
+
+cdef enum:
+    RUN = 64  # values that are looked at before the first of them is appended
 
 cdef int64_t SLICE_NS = 100 * 1000000
 cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -215,34 +232,82 @@ cdef class RecordAppender:
 
     def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
         """Append many records and return one SendManyResult. See KafkaProducer."""
-        cdef kp_append_options options
-        cdef kp_place place
-        cdef kp_record record
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
-        cdef bint has_keys = keys is not None
-        cdef object end = object()
         result.pump = self._pump
-        memset(&options, 0, sizeof(options))
-        options.want_result = True
-        key_iterator = iter(keys) if has_keys else None
-        key = None
         try:
-            for value in values:
-                if has_keys:
-                    key = next(key_iterator, end)
-                    if key is end:
-                        raise ValueError("keys has fewer items than values")
-                options.held = result.held
-                options.n_held = result.n_held
-                self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
-                result.note(place.result, place.partition, place.index)
-                result.count += 1
-            if has_keys and next(key_iterator, end) is not end:
-                raise ValueError("keys has more items than values")
+            if self._is_plain and keys is None and headers is None and partition is None and timestamp_ms is None \
+                    and (type(values) is list or type(values) is tuple):
+                self.append_sequence(topic, values, result)
+            else:
+                self.append_each(topic, values, keys, headers, partition, timestamp_ms, result)
         except BaseException as error:
             tell_accepted(error, "send_many", result)
             raise
         return result
+
+    cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1:
+        cdef bint has_keys = keys is not None
+        cdef object end = object()
+        key_iterator = iter(keys) if has_keys else None
+        key = None
+        for value in values:
+            if has_keys:
+                key = next(key_iterator, end)
+                if key is end:
+                    raise ValueError("keys has fewer items than values")
+            self.append_noted(topic, value, key, headers, partition, timestamp_ms, result)
+        if has_keys and next(key_iterator, end) is not end:
+            raise ValueError("keys has more items than values")
+        return 0
+
+    cdef int append_noted(self, topic, value, key, headers, partition, timestamp_ms, SendManyResult result) except -1:
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
+        self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
+        result.note(place.result, place.partition, place.index, 1)
+        return 0
+
+    cdef int append_sequence(self, topic, values, SendManyResult result) except -1:
+        """Values without anything else, a run of them at a time; what stops a run is appended alone."""
+        cdef kp_slice run[RUN]
+        cdef Py_ssize_t at = 0
+        cdef int32_t n, done
+        cdef PyObject *value
+        if IS_FREE_THREADED:
+            values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
+        while at < PySequence_Fast_GET_SIZE(values):
+            n = 0
+            while n < RUN and at + n < PySequence_Fast_GET_SIZE(values):
+                value = PySequence_Fast_GET_ITEM(values, at + n)
+                if not PyBytes_CheckExact(value):
+                    break
+                run[n].data = <const uint8_t *>PyBytes_AS_STRING(<object>value)
+                run[n].len = PyBytes_GET_SIZE(<object>value)
+                n += 1
+            done = self.append_run(topic, run, n, result) if n > 0 else 0
+            if done == 0:
+                self.append_noted(topic, <object>PySequence_Fast_GET_ITEM(values, at), None, None, None, None, result)
+                done = 1
+            at += done
+        return 0
+
+    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1:
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef int32_t done
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
+        done = kp_append_run(self.handle(topic).topic, run, n, &options, &place)
+        if done > 0:
+            result.note(place.result, place.partition, place.index, done)
+        return done
 
     def send_lines(self, topic, data, headers=None, partition=None, timestamp_ms=None):
         """Append each line of a bytes-like block and return one SendManyResult. See KafkaProducer."""
@@ -260,8 +325,7 @@ cdef class RecordAppender:
             return self.send_many(topic, lines, None, headers, partition, timestamp_ms)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition, timestamp_ms,
-                              result)
+            self.append_lines(topic, <const char *>view.buf, view.len, headers, partition, timestamp_ms, result)
         except BaseException as error:
             tell_accepted(error, "send_lines", result)
             raise
@@ -269,33 +333,43 @@ cdef class RecordAppender:
             PyBuffer_Release(&view)
         return result
 
-    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
-                          timestamp_ms, SendManyResult result) except -1:
+    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+                          SendManyResult result) except -1:
+        cdef kp_slice run[RUN]
+        cdef const char *end = data + size
+        cdef int32_t n = 0
+        cdef int32_t at = 0
+        cdef int32_t done
+        cdef bint is_plain = headers is None and partition is None and timestamp_ms is None
+        while at < n or data < end:
+            if at == n:
+                data = split_lines(data, end, run, &n)
+                at = 0
+            done = self.append_run(topic, run + at, n - at, result) if is_plain else 0
+            if done == 0:
+                self.append_line(topic, &run[at], headers, partition, timestamp_ms, result)
+                done = 1
+            at += done
+        return 0
+
+    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+                         SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
-        cdef const char *end = data + size
-        cdef const char *stop
-        cdef int64_t stamp = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
         memset(&options, 0, sizeof(options))
         memset(&record, 0, sizeof(record))
         options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
         options.partition = -1 if partition is None else partition_of(partition)
+        record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
         record.key_len = -1
+        record.value = line.data
+        record.value_len = line.len
         _encoded = set_headers(&record, headers)
-        while data < end:
-            stop = <const char *>memchr(data, c"\n", end - data)
-            if stop is NULL:
-                stop = end
-            record.value = <const uint8_t *>data
-            record.value_len = stop - data
-            record.timestamp_ms = stamp
-            options.held = result.held
-            options.n_held = result.n_held
-            self.append_or_wait(handle, &options, &place, &record)
-            result.note(place.result, place.partition, place.index)
-            result.count += 1
-            data = stop + 1
+        self.append_or_wait(self.handle(topic), &options, &place, &record)
+        result.note(place.result, place.partition, place.index, 1)
         return 0
 
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
@@ -643,6 +717,21 @@ cdef class LetterAppender(RecordAppender):
             if kp_core_life(self._pump.core) != KP_CLOSING:
                 raise
             self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
+
+
+cdef const char *split_lines(const char *data, const char *end, kp_slice *lines, int32_t *n) noexcept:
+    """Fill up to RUN lines; where the next one begins."""
+    cdef const char *stop
+    n[0] = 0
+    while n[0] < RUN and data < end:
+        stop = <const char *>memchr(data, c"\n", end - data)
+        if stop is NULL:
+            stop = end
+        lines[n[0]].data = <const uint8_t *>data
+        lines[n[0]].len = stop - data
+        n[0] += 1
+        data = stop + 1
+    return data
 
 
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:

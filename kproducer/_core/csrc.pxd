@@ -337,6 +337,11 @@ cdef extern from "kp_accumulator.h" nogil:
                         kp_place *place, size_t *needed)
     kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
                               int64_t value_len, kp_place *place)
+    ctypedef struct kp_slice:
+        const uint8_t *data
+        int64_t len
+    int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options,
+                          kp_place *place)
     size_t kp_record_limit(const kp_core *core)
 
 cdef extern from "kp_pump.h" nogil:
