@@ -146,7 +146,7 @@ static kp_status listen_locked(kp_batch *b, const kp_record *r, const kp_append_
     kp_listener l = *o->listener;
     l.index = b->count;
     l.timestamp_ms = r->timestamp_ms;
-    l.is_late = false;
+    l.only_notes = o->only_notes;
     return kp_result_add_listener(b->result, &l);
 }
 
@@ -157,7 +157,7 @@ static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_opti
         if (p->index >= o->n_held || o->held[p->index] != b->result) {
             kp_result_retain(b->result);
         }
-        if (o->listener == NULL) { /* a listener hears of the failure anyway */
+        if (o->listener == NULL || o->only_notes) { /* another listener hears of the failure anyway */
             kp_result_watch(b->result, 1);
         }
         place->result = b->result;

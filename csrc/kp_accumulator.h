@@ -21,6 +21,7 @@ typedef struct kp_append_options {
     kp_result *const *held; /* by partition, n_held of them: results that the caller has a reference to */
     int32_t n_held;
     const kp_listener *listener; /* a callback: index is filled in; NULL for none */
+    bool only_notes;             /* the listener is an interceptor's alone: a failure is unobserved all the same */
     uint32_t txn_gen;            /* the transaction that it must be for; 0: the one that is open */
     kp_chunk *spare;             /* memory from a wait for the pool, consumed or left; NULL for none */
 } kp_append_options;

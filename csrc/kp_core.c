@@ -334,7 +334,7 @@ kp_status kp_result_wait(kp_core *core, kp_result *r, int32_t index, int64_t sli
 
 kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     kp_listener moved = *l;
-    moved.is_late = true;
+    moved.only_notes = true;
     kp_partition *p = r->partition;
     kp_latch_lock(&p->lock); /* the batch may still be open, with appenders adding listeners of their own */
     /* Counts as a waiter, so that a publisher who saw no listener looks again under the lock. */
@@ -396,7 +396,7 @@ static void count_failures_locked(kp_core *core, kp_result *r) {
     const int64_t failed = r->record_errors != NULL ? r->n_record_errors : r->count;
     int64_t heard = watched;
     for (int32_t i = 0; i < r->n_listeners; i++) {
-        heard += r->listeners[i].is_late ? 0 : 1;
+        heard += r->listeners[i].only_notes ? 0 : 1;
     }
     if (failed > heard) {
         count_unobserved_locked(core, r, failed - heard);

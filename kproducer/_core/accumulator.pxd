@@ -22,13 +22,14 @@ cdef class RecordAppender:
     cdef dict _handles
     cdef TopicHandle _last
     cdef object _prepare
+    cdef object _interceptors
     cdef object _explain_topic
     cdef object _explain_buffer
     cdef object _checked_callback
     cdef int64_t _max_block_ns
     cdef bint _raises_when_full
     cdef bint _is_ready
-    cdef bint _is_plain  # nothing has to prepare a record
+    cdef bint _is_plain  # nothing has to see or prepare a record
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
     cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
@@ -44,6 +45,10 @@ cdef class RecordAppender:
                           SendManyResult result) except -1
     cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
                          SendManyResult result) except -1
+    cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                           kp_append_options *options, kp_place *place, kp_record *record) except -1
+    cdef int append_intercepted(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                                kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef object prepared(self, TopicHandle handle, value, key, headers, partition)
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1

@@ -153,22 +153,25 @@ cdef class RecordAppender:
         self._handles = {}
         self._last = NO_HANDLE
 
-    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False):
+    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False,
+                interceptors=None):
         """Wire the appender once, at construction.
 
         prepare: None, or (topic, value, key, headers, partition) -> (value, key, partition) when there is a
         serializer or a partitioner: the path is chosen here, not per record.
         explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
         raises_when_full: not to wait for buffer.memory.
+        interceptors: None, or the InterceptorChain that sees each record first.
         """
         self._pump = pump
         self._max_block_ns = <int64_t>max_block_ms * 1000000
         self._prepare = prepare
+        self._interceptors = interceptors
+        self._is_plain = prepare is None and interceptors is None
         self._explain_topic = explain_topic
         self._explain_buffer = explain_buffer
         self._raises_when_full = raises_when_full
         self._is_ready = True
-        self._is_plain = prepare is None
 
     cdef TopicHandle handle(self, topic):
         if topic is self._last.name:  # one object holds name and topic: two threads cannot mix them up
@@ -318,7 +321,7 @@ cdef class RecordAppender:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
-        if self._prepare is not None:  # a serializer or partitioner wants each line as an object
+        if not self._is_plain:  # an interceptor, serializer or partitioner wants each line as an object
             lines = bytes(data).split(b"\n")
             if not lines[len(lines) - 1]:
                 lines.pop()
@@ -380,16 +383,41 @@ cdef class RecordAppender:
             raise_life(self._pump.core)
         if kp_txn_check(self._pump.core) != KP_OK:
             raise_no_transaction(self._pump.core)
+        if self._is_plain:
+            return self.append_prepared(self.handle(topic), value, key, headers, partition, timestamp_ms, on_delivery,
+                                        options, place, record)
+        if self._interceptors is None:
+            return self.append_object(topic, value, key, headers, partition, timestamp_ms, on_delivery, options, place,
+                                      record)
+        return self.append_intercepted(topic, value, key, headers, partition, timestamp_ms, on_delivery, options, place,
+                                       record)
+
+    cdef int append_intercepted(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                                kp_append_options *options, kp_place *place, kp_record *record) except -1:
+        """Interceptors may change all of a record, and hear of its outcome even if it is refused here."""
+        if on_delivery is not None:
+            check_callback(on_delivery)  # wrapped from here on
+        sent = self._interceptors.on_send(ProducerRecord(topic, value, key, headers, partition, timestamp_ms))
+        options.only_notes = on_delivery is None
+        try:
+            return self.append_object(sent.topic, sent.value, sent.key, sent.headers, sent.partition,
+                                      sent.timestamp_ms, self._interceptors.listener(sent, on_delivery), options,
+                                      place, record)
+        except Exception as error:
+            self._interceptors.on_send_error(sent, error)
+            raise
+
+    cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                           kp_append_options *options, kp_place *place, kp_record *record) except -1:
         cdef TopicHandle handle = self.handle(topic)
-        if self._prepare is None:
-            return self.append_prepared(handle, value, key, headers, partition, timestamp_ms, on_delivery, options,
-                                        place, record)
         ready = self.prepared(handle, value, key, headers, partition)
         return self.append_prepared(handle, ready[0], ready[1], headers, ready[2], timestamp_ms, on_delivery, options,
                                     place, record)
 
     cdef object prepared(self, TopicHandle handle, value, key, headers, partition):
         """What serializers and partitioner make of a record; a partitioner may wait for metadata in vain."""
+        if self._prepare is None:
+            return value, key, partition
         cdef uint32_t gen = kp_txn_current(self._pump.core)
         try:
             return self._prepare(handle.name, value, key, headers, partition)

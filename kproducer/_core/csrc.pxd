@@ -331,6 +331,7 @@ cdef extern from "kp_accumulator.h" nogil:
         kp_result **held
         int32_t n_held
         const kp_listener *listener
+        c_bool only_notes
         uint32_t txn_gen
         kp_chunk *spare
     kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options,
