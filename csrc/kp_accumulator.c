@@ -3,10 +3,6 @@
 #include "kp_murmur2.h"
 #include "kp_txn.h"
 
-size_t kp_record_limit(const kp_core *core) {
-    return kp_min_size(core->config.max_request_size, core->config.buffer_memory);
-}
-
 /* --- partition choice --- */
 
 static uint64_t next_random(kp_topic *topic) { /* xorshift64: spread, not secrecy */
@@ -150,20 +146,19 @@ static kp_status listen_locked(kp_batch *b, const kp_record *r, const kp_append_
     kp_listener l = *o->listener;
     l.index = b->count;
     l.timestamp_ms = r->timestamp_ms;
-    l.is_late = false;
+    l.only_notes = o->only_notes;
     return kp_result_add_listener(b->result, &l);
 }
 
-static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_options *o, kp_place *place) {
-    place->partition = p->index;
-    place->index = b->count - 1;
-    place->result = NULL;
+static void tell_place_locked(kp_batch *b, kp_partition *p, const kp_append_options *o, int64_t timestamp_ms,
+                              kp_place *place) {
+    *place = (kp_place){.partition = p->index, .index = b->count - 1, .timestamp_ms = timestamp_ms};
     if (o->want_result) {
         if (p->index >= o->n_held || o->held[p->index] != b->result) {
             kp_result_retain(b->result);
         }
-        if (o->listener == NULL) { /* a listener hears of the failure anyway */
-            kp_result_watch(b->result);
+        if (o->listener == NULL || o->only_notes) { /* another listener hears of the failure anyway */
+            kp_result_watch(b->result, 1);
         }
         place->result = b->result;
     }
@@ -194,7 +189,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
         if (status == KP_OK) {
             status = kp_batch_append(p->open, r);
             if (kp_likely(status == KP_OK)) {
-                tell_place_locked(p->open, p, o, place);
+                tell_place_locked(p->open, p, o, r->timestamp_ms, place);
                 return KP_OK;
             }
             p->open->result->n_listeners -= o->listener != NULL ? 1 : 0;
@@ -224,7 +219,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
         kp_batch_free(b, &core->pool);
         return status;
     }
-    tell_place_locked(p->open, p, o, place);
+    tell_place_locked(p->open, p, o, r->timestamp_ms, place);
     atomic_store(&p->open_since, now);
     kp_core_mark_dirty(core, p);
     news->due_ns = kp_min_i64(news->due_ns, atomic_load(&core->urgent) > 0 ? 0 : now + core->config.linger_ns);
@@ -240,13 +235,13 @@ static void seal_if_wanted(kp_core *core, kp_partition *p) {
     if (kp_likely(!atomic_load(&p->seal_wanted))) {
         return;
     }
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     const bool seals = atomic_exchange(&p->seal_wanted, false) && p->open != NULL;
     if (seals) {
         push_sealed_locked(p);
         kp_core_mark_dirty(core, p);
     }
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     if (seals) {
         wake_if_due(core, 0);
     }
@@ -271,9 +266,9 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
         return status;
     }
     append_news news = {.due_ns = KP_NEVER};
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     status = append_locked(core, p, r, bound, o, place, &news);
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     seal_if_wanted(core, p);
     if (news.due_ns != KP_NEVER) {
         wake_if_due(core, news.due_ns);
@@ -283,6 +278,96 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
     }
     *needed = KP_BATCH_HEADER + bound;
     return status;
+}
+
+/* --- the common case --- */
+
+static inline bool put_plain_locked(kp_core *core, kp_partition *p, kp_record *r, size_t bound) {
+    kp_batch *b = p->open;
+    if (b == NULL || kp_batch_room(b) < bound || b->count == INT32_MAX || !kp_topic_is_open(p->topic)) {
+        return false;
+    }
+    if (kp_is_transactional(core) && kp_txn_enter_locked(core, p, 0) != KP_OK) {
+        return false;
+    }
+    r->timestamp_ms = later_ms(b);
+    kp_batch_put(b, r);
+    return true;
+}
+
+kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          kp_place *place) {
+    static const kp_append_options wants_result = {.want_result = true};
+    kp_core *core = topic->core;
+    kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
+    size_t bound;
+    kp_partition *p;
+    bool is_sticky;
+    if (kp_core_life(core) != KP_OPEN || /* before the latch, which a fork may have left taken */
+        kp_record_size_bound(&r, &bound) != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core) ||
+        choose_partition(topic, &r, -1, &p, &is_sticky) != KP_OK) {
+        return KP_AGAIN;
+    }
+    kp_latch_lock(&p->lock);
+    const bool is_in = put_plain_locked(core, p, &r, bound);
+    if (is_in && place != NULL) {
+        tell_place_locked(p->open, p, &wants_result, r.timestamp_ms, place);
+    }
+    kp_latch_unlock(&p->lock);
+    seal_if_wanted(core, p);
+    if (is_in && is_sticky) {
+        add_sticky_bytes(topic, bound);
+    }
+    return is_in ? KP_OK : KP_AGAIN;
+}
+
+/* Puts values until the batch is full or `most` bytes are in it; how many, and their bytes. */
+static int32_t put_run_locked(kp_core *core, kp_partition *p, const kp_slice *values, int32_t n, size_t most, size_t *bytes) {
+    kp_record r = {.key_len = -1};
+    size_t bound = 0;
+    int32_t done = 0;
+    for (*bytes = 0; done < n && *bytes < most; *bytes += bound, done++) {
+        r.value = values[done].data;
+        r.value_len = values[done].len;
+        if (kp_record_size_bound(&r, &bound) != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core)) {
+            break;
+        }
+        if (done == 0) {
+            if (!put_plain_locked(core, p, &r, bound)) {
+                break;
+            }
+        } else if (kp_batch_room(p->open) < bound || p->open->count == INT32_MAX) {
+            break;
+        } else {
+            kp_batch_put(p->open, &r);
+        }
+    }
+    return done;
+}
+
+int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *o, kp_place *place) {
+    kp_core *core = topic->core;
+    const kp_record keyless = {.key_len = -1};
+    kp_partition *p;
+    bool is_sticky;
+    if (kp_core_life(core) != KP_OPEN || choose_partition(topic, &keyless, -1, &p, &is_sticky) != KP_OK) {
+        return 0;
+    }
+    /* Less than batch.size, or choose_partition had taken another one (KIP-794). */
+    const int64_t sticky_bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
+    const size_t most = (size_t)kp_max_i64((int64_t)core->config.batch_size - sticky_bytes, 1);
+    size_t bytes;
+    kp_latch_lock(&p->lock);
+    const int32_t done = put_run_locked(core, p, values, n, most, &bytes);
+    if (done > 0) {
+        tell_place_locked(p->open, p, o, p->open->max_ts, place);
+        place->index -= done - 1;
+        kp_result_watch(p->open->result, (unsigned)done - 1);
+    }
+    kp_latch_unlock(&p->lock);
+    seal_if_wanted(core, p);
+    add_sticky_bytes(topic, bytes);
+    return done;
 }
 
 /* --- the pump's side --- */
@@ -311,19 +396,19 @@ static void take_open_locked(kp_partition *p) {
 }
 
 kp_status kp_accumulator_seal_open(kp_partition *p) {
-    if (!kp_mutex_trylock(&p->lock)) {
+    if (!kp_latch_try(&p->lock)) {
         atomic_store(&p->seal_wanted, true);
-        if (!kp_mutex_trylock(&p->lock)) {
+        if (!kp_latch_try(&p->lock)) {
             return KP_AGAIN;
         }
     }
     take_open_locked(p);
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     return KP_OK;
 }
 
 void kp_accumulator_seal_now(kp_partition *p) {
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     take_open_locked(p);
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
 }

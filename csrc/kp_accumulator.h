@@ -12,6 +12,7 @@ typedef struct kp_place {
     kp_result *result;
     int32_t partition;
     int32_t index;
+    int64_t timestamp_ms;
 } kp_place;
 
 typedef struct kp_append_options {
@@ -20,6 +21,7 @@ typedef struct kp_append_options {
     kp_result *const *held; /* by partition, n_held of them: results that the caller has a reference to */
     int32_t n_held;
     const kp_listener *listener; /* a callback: index is filled in; NULL for none */
+    bool only_notes;             /* the listener is an interceptor's alone: a failure is unobserved all the same */
     uint32_t txn_gen;            /* the transaction that it must be for; 0: the one that is open */
     kp_chunk *spare;             /* memory from a wait for the pool, consumed or left; NULL for none */
 } kp_append_options;
@@ -29,8 +31,25 @@ typedef struct kp_append_options {
 kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options, kp_place *place,
                     size_t *needed);
 
+/* The common case of the above in a fraction of its instructions: no headers, no callback, the time is now, no partition
+ * is asked for, and the open batch has room. KP_AGAIN: it is another case, nothing was taken, kp_append decides.
+ * place: NULL if no result is wanted. */
+kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          kp_place *place);
+
+typedef struct kp_slice {
+    const uint8_t *data;
+    int64_t len;
+} kp_slice;
+
+/* The same for several values without key, as far as they go into the open batch of one partition: how many did; 0 as
+ * KP_AGAIN. place->index is the first one's. `held` as in the options. */
+int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options, kp_place *place);
+
 /* The most bytes that a record may have: min(max.request.size, buffer.memory). */
-size_t kp_record_limit(const kp_core *core);
+static inline size_t kp_record_limit(const kp_core *core) {
+    return kp_min_size(core->config.max_request_size, core->config.buffer_memory);
+}
 
 /* Pump: moves what is sealed to the end of p->queue; true if there was any. */
 bool kp_accumulator_collect(kp_partition *p);

@@ -73,23 +73,11 @@ void kp_batch_free(kp_batch *b, kp_pool *pool) {
 }
 
 kp_status kp_batch_append(kp_batch *b, const kp_record *r) {
-    if (b->count == 0) {
-        b->base_ts = b->max_ts = r->timestamp_ms;
-    }
-    const int64_t ts_delta = r->timestamp_ms - b->base_ts;
-    size_t body;
-    const kp_status status = kp_record_body_size(r, ts_delta, b->count, &body);
-    if (status != KP_OK) {
-        return status;
-    }
-    const size_t size = kp_record_size(body);
-    if (size > b->chunk.size - b->len || b->count == INT32_MAX) {
+    const int64_t ts_delta = b->count == 0 ? 0 : r->timestamp_ms - b->base_ts;
+    if (kp_record_size(kp_record_body_size(r, ts_delta, b->count)) > kp_batch_room(b) || b->count == INT32_MAX) {
         return KP_FULL;
     }
-    kp_record_encode(b->chunk.data + b->len, r, ts_delta, b->count, body);
-    b->len += size;
-    b->count++;
-    b->max_ts = kp_max_i64(b->max_ts, r->timestamp_ms);
+    kp_batch_put(b, r);
     return KP_OK;
 }
 

@@ -60,7 +60,22 @@ void kp_batch_free(kp_batch *b, kp_pool *pool);
 void kp_batch_drop_bytes(kp_batch *b, kp_pool *pool); /* raw and wire; the batch stays for its result */
 kp_chunk kp_batch_take_chunk(kp_batch *b); /* the raw bytes are the caller's from now on, the wire is dropped */
 
-/* KP_FULL when it does not fit. A first record fits whenever the chunk holds it. */
+static inline size_t kp_batch_room(const kp_batch *b) { return b->chunk.size - b->len; }
+
+/* Appends a record that fits: there is room for its bound, or it was found to fit exactly. Inline: the hot path. */
+static inline void kp_batch_put(kp_batch *b, const kp_record *r) {
+    if (b->count == 0) {
+        b->base_ts = b->max_ts = r->timestamp_ms;
+    }
+    const int64_t ts_delta = r->timestamp_ms - b->base_ts;
+    const size_t body = kp_record_body_size(r, ts_delta, b->count);
+    uint8_t *at = b->chunk.data + b->len;
+    b->len += (size_t)(kp_record_encode(at, r, ts_delta, b->count, body) - at);
+    b->count++;
+    b->max_ts = kp_max_i64(b->max_ts, r->timestamp_ms);
+}
+
+/* KP_FULL when it does not fit; the record has a bound. A first record fits whenever the chunk holds it. */
 kp_status kp_batch_append(kp_batch *b, const kp_record *r);
 
 typedef struct kp_stamp {

@@ -47,7 +47,6 @@ kp_core *kp_core_new(const kp_config *config, kp_handle pump_wake, kp_handle eve
 static void free_topic(kp_topic *t) {
     kp_partition_table *table = kp_topic_table(t);
     for (int32_t i = 0; table != NULL && i < table->count; i++) {
-        kp_mutex_destroy(&table->items[i]->lock);
         free(table->items[i]);
     }
     while (table != NULL) {
@@ -143,7 +142,6 @@ static kp_partition *new_partition(kp_topic *topic, int32_t index) {
     }
     p->topic = topic;
     p->index = index;
-    kp_mutex_init(&p->lock);
     atomic_init(&p->leader, -1);
     kp_list_init(&p->queue);
     kp_list_init(&p->sent);
@@ -240,7 +238,7 @@ void kp_core_mark_dirty(kp_core *core, kp_partition *p) {
 
 /* Not an append, so nothing is sealed here: a pump that missed the lock meanwhile is told to try again. */
 static void unlock_partition(kp_core *core, kp_partition *p) {
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     if (atomic_load(&p->seal_wanted)) {
         kp_core_mark_dirty(core, p);
         kp_core_wake_pump(core);
@@ -252,7 +250,7 @@ void kp_core_settle_appends(kp_core *core) {
     for (kp_topic *t = atomic_load(&core->topics); t != NULL; t = t->next) {
         const kp_partition_table *table = kp_topic_table(t);
         for (int32_t i = 0; table != NULL && i < table->count; i++) {
-            kp_mutex_lock(&table->items[i]->lock);
+            kp_latch_lock(&table->items[i]->lock);
             unlock_partition(core, table->items[i]);
         }
     }
@@ -336,9 +334,9 @@ kp_status kp_result_wait(kp_core *core, kp_result *r, int32_t index, int64_t sli
 
 kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     kp_listener moved = *l;
-    moved.is_late = true;
+    moved.only_notes = true;
     kp_partition *p = r->partition;
-    kp_mutex_lock(&p->lock); /* the batch may still be open, with appenders adding listeners of their own */
+    kp_latch_lock(&p->lock); /* the batch may still be open, with appenders adding listeners of their own */
     /* Counts as a waiter, so that a publisher who saw no listener looks again under the lock. */
     atomic_fetch_add(&core->result_waiters, 1);
     kp_mutex_lock(&core->wait_lock);
@@ -351,7 +349,7 @@ kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l) {
     return status;
 }
 
-void kp_result_watch(kp_result *r) { atomic_fetch_add_explicit(&r->watched, 1, memory_order_relaxed); }
+void kp_result_watch(kp_result *r, unsigned n) { atomic_fetch_add_explicit(&r->watched, n, memory_order_relaxed); }
 
 static void count_unobserved_locked(kp_core *core, kp_result *r, int64_t n) {
     kp_partition *p = r->partition;
@@ -398,7 +396,7 @@ static void count_failures_locked(kp_core *core, kp_result *r) {
     const int64_t failed = r->record_errors != NULL ? r->n_record_errors : r->count;
     int64_t heard = watched;
     for (int32_t i = 0; i < r->n_listeners; i++) {
-        heard += r->listeners[i].is_late ? 0 : 1;
+        heard += r->listeners[i].only_notes ? 0 : 1;
     }
     if (failed > heard) {
         count_unobserved_locked(core, r, failed - heard);

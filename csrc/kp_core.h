@@ -10,6 +10,7 @@
 
 #include "kp_batch.h"
 #include "kp_heap.h"
+#include "kp_latch.h"
 #include "kp_os.h"
 #include "kp_pool.h"
 #include "kp_queue.h"
@@ -46,7 +47,7 @@ typedef struct kp_partition {
     int32_t index;
 
     /* Appenders and pump. */
-    kp_mutex lock;
+    kp_latch lock;
     kp_batch *open;                  /* under lock */
     _Atomic(kp_batch *) sealed;      /* newest first; the pump takes the whole chain */
     atomic_llong open_since;         /* 0: no open batch */
@@ -196,7 +197,7 @@ void kp_flush_end(kp_core *core);
 kp_status kp_result_wait(kp_core *core, kp_result *r, int32_t index, int64_t slice_deadline_ns);
 /* A listener added after the append; KP_FULL: it is settled already, call it yourself. */
 kp_status kp_result_listen(kp_core *core, kp_result *r, const kp_listener *l);
-void kp_result_watch(kp_result *r);
+void kp_result_watch(kp_result *r, unsigned n); /* n more may ask */
 void kp_result_unwatch(kp_result *r, int32_t index); /* dropped without having been asked */
 void kp_result_unwatch_run(kp_result *r, int32_t first, int32_t n);
 

@@ -42,6 +42,9 @@ int64_t kp_clock_ns(void); /* monotonic */
 int64_t kp_wall_ms(void);  /* since the epoch, for record timestamps only */
 int64_t kp_wall_coarse_ms(void); /* the same, up to one tick of the kernel (1-10 ms) late, but cheaper */
 
+void kp_yield(void);         /* lets another thread run on this core */
+void kp_nap(int64_t ns);
+
 /* Starts fn(arg) with every signal blocked, so that Python's handlers run on Python's threads. */
 kp_status kp_thread_start(kp_thread *t, void (*fn)(void *), void *arg);
 void kp_thread_join(kp_thread t);

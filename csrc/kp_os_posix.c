@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,13 @@ int64_t kp_wall_coarse_ms(void) {
 #else
     return kp_wall_ms();
 #endif
+}
+
+void kp_yield(void) { sched_yield(); }
+
+void kp_nap(int64_t ns) {
+    const struct timespec ts = {ns / NS_PER_S, (long)(ns % NS_PER_S)};
+    nanosleep(&ts, NULL);
 }
 
 typedef struct thread_start {

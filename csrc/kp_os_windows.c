@@ -51,6 +51,9 @@ int64_t kp_wall_ms(void) {
 
 int64_t kp_wall_coarse_ms(void) { return kp_wall_ms(); }
 
+void kp_yield(void) { SwitchToThread(); }
+void kp_nap(int64_t ns) { Sleep((DWORD)(ns / 1000000) + 1); }
+
 typedef struct thread_start {
     void (*fn)(void *);
     void *arg;

@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+/* Who waits is served once a good part of the memory is free, or after a moment: while the network is the limit a
+ * thread then sleeps through many batches and fills many at once, instead of being woken for each of them. */
+enum { SERVED_SHARE = 16, SERVED_AFTER_NS = 500000 };
+
 kp_status kp_pool_init(kp_pool *pool, size_t slab_size, size_t limit) {
     kp_mutex_init(&pool->lock);
     kp_cond_init(&pool->cond);
@@ -103,10 +107,21 @@ static void serve_waiters_locked(kp_pool *pool) {
     }
 }
 
+static bool is_time_to_serve(const kp_pool *pool) {
+    const kp_link *front = pool->waiters.head.next;
+    return pool->limit - pool->used >= pool->limit / SERVED_SHARE ||
+           kp_clock_ns() - KP_OWNER(front, kp_pool_waiter, link)->since_ns >= SERVED_AFTER_NS;
+}
+
 kp_status kp_pool_wait(kp_pool *pool, kp_pool_waiter *w, int64_t slice_deadline_ns) {
+    const int64_t moment_ends = w->since_ns + SERVED_AFTER_NS;
     kp_mutex_lock(&pool->lock);
     serve_waiters_locked(pool);
     bool in_time = true;
+    if (w->status == KP_AGAIN && moment_ends < slice_deadline_ns &&
+        !kp_cond_wait_until(&pool->cond, &pool->lock, moment_ends)) {
+        serve_waiters_locked(pool); /* what came back within the moment woke nobody */
+    }
     while (w->status == KP_AGAIN && in_time) {
         in_time = kp_cond_wait_until(&pool->cond, &pool->lock, slice_deadline_ns);
     }
@@ -152,7 +167,7 @@ void kp_pool_give(kp_pool *pool, kp_chunk *chunk) {
     }
     kp_mutex_lock(&pool->lock);
     give_locked(pool, chunk);
-    if (!kp_list_is_empty(&pool->waiters)) {
+    if (!kp_list_is_empty(&pool->waiters) && is_time_to_serve(pool)) {
         serve_waiters_locked(pool);
     }
     kp_mutex_unlock(&pool->lock);

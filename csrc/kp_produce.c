@@ -119,6 +119,15 @@ static int by_topic(const void *a, const void *b) {
     return ((uintptr_t)x > (uintptr_t)y) - ((uintptr_t)x < (uintptr_t)y);
 }
 
+static void group_by_topic(kp_request *r) {
+    for (int32_t i = 1; i < r->n_slots; i++) {
+        if (by_topic(&r->slots[i - 1], &r->slots[i]) > 0) { /* nearly always all are of one topic */
+            qsort(r->slots, (size_t)r->n_slots, sizeof *r->slots, by_topic);
+            return;
+        }
+    }
+}
+
 static int32_t run_length(const kp_request *r, int32_t from) {
     int32_t to = from + 1;
     while (to < r->n_slots && r->slots[to].partition->topic == r->slots[from].partition->topic) {
@@ -181,7 +190,7 @@ kp_status kp_request_encode(kp_request *r, const kp_config *config, int16_t vers
     if (r->frame == NULL || r->iovs == NULL) {
         return KP_ERR_NOMEM;
     }
-    qsort(r->slots, (size_t)r->n_slots, sizeof *r->slots, by_topic);
+    group_by_topic(r);
     writer w = {.p = r->frame, .mark = r->frame, .is_flexible = version >= KP_PRODUCE_FLEXIBLE, .request = r};
     put_header(&w, config, version, correlation);
     put_body(&w, config, version);
@@ -193,16 +202,38 @@ kp_status kp_request_encode(kp_request *r, const kp_config *config, int16_t vers
 
 /* --- decoding --- */
 
-static int32_t find_slot(const kp_request *r, int16_t version, const uint8_t *id, kp_text name, int32_t partition,
-                         int32_t hint) {
-    for (int32_t k = 0; k < r->n_slots; k++) {
-        const int32_t i = (hint + k) % r->n_slots; /* brokers answer in order: the first look finds it */
-        const kp_topic *t = r->slots[i].partition->topic;
-        if (r->slots[i].partition->index != partition) {
-            continue;
+/* What a request has of one topic: slots [first, end). */
+typedef struct slot_run {
+    int32_t first, end;
+} slot_run;
+
+static bool is_of_topic(const kp_request *r, int32_t slot, int16_t version, const uint8_t *id, kp_text name) {
+    const kp_topic *t = r->slots[slot].partition->topic;
+    return version >= KP_PRODUCE_TOPIC_IDS ? memcmp(t->id, id, sizeof t->id) == 0
+                                           : t->name_len == name.len && memcmp(t->name, name.data, name.len) == 0;
+}
+
+/* Brokers may tell topics in an order of their own, so whole runs are passed over; `from` is where the last one ended.
+ * Empty: nobody asked for the topic. */
+static slot_run find_run(const kp_request *r, int16_t version, const uint8_t *id, kp_text name, int32_t from) {
+    for (int32_t passed = 0, at = from % r->n_slots; passed < r->n_slots;) {
+        const slot_run run = {at, at + run_length(r, at)};
+        if (is_of_topic(r, at, version, id, name)) {
+            return run;
         }
-        if (version >= KP_PRODUCE_TOPIC_IDS ? memcmp(t->id, id, sizeof t->id) == 0
-                                            : t->name_len == name.len && memcmp(t->name, name.data, name.len) == 0) {
+        passed += run.end - run.first;
+        at = run.end % r->n_slots;
+    }
+    return (slot_run){0, 0};
+}
+
+/* `hint`: where it is, if the broker tells partitions in the order of the request. */
+static int32_t find_slot(const kp_request *r, slot_run run, int32_t partition, int32_t hint) {
+    if (hint < run.end && r->slots[hint].partition->index == partition) {
+        return hint;
+    }
+    for (int32_t i = run.first; i < run.end; i++) {
+        if (r->slots[i].partition->index == partition) {
             return i;
         }
     }
@@ -263,7 +294,8 @@ static int32_t read_partition(kp_reader *r, int16_t version, kp_answer *a) {
     return partition;
 }
 
-static void read_topic(kp_reader *r, int16_t version, const kp_request *request, kp_answers *out, int32_t *hint) {
+/* Where its slots end: brokers tend to go on with the next. */
+static int32_t read_topic(kp_reader *r, int16_t version, const kp_request *request, kp_answers *out, int32_t from) {
     const uint8_t *id = NULL;
     kp_text name = {"", 0};
     if (version >= KP_PRODUCE_TOPIC_IDS) {
@@ -273,16 +305,19 @@ static void read_topic(kp_reader *r, int16_t version, const kp_request *request,
         name.data = name.data == NULL ? "" : name.data;
     }
     const int32_t n = kp_read_count(r, 22);
+    const slot_run run = r->failed ? (slot_run){0, 0} : find_run(request, version, id, name, from);
+    int32_t hint = run.first;
     for (int32_t i = 0; i < n && !r->failed; i++) {
         kp_answer answer;
         const int32_t partition = read_partition(r, version, &answer);
-        const int32_t slot = r->failed ? -1 : find_slot(request, version, id, name, partition, *hint);
+        const int32_t slot = r->failed ? -1 : find_slot(request, run, partition, hint);
         if (slot >= 0 && !out->items[slot].is_there) { /* what nobody asked for is ignored, the first of two counts */
             out->items[slot] = answer;
-            *hint = slot + 1;
+            hint = slot + 1;
         }
     }
     kp_skip_tags(r);
+    return run.end;
 }
 
 static void read_endpoints(kp_reader *r, kp_answers *out) {
@@ -319,10 +354,10 @@ kp_status kp_answers_decode(const uint8_t *frame, size_t len, int16_t version, c
         return KP_ERR_MALFORMED;
     }
     kp_skip_tags(&r); /* of the header */
-    int32_t hint = 0;
+    int32_t from = 0;
     const int32_t n = kp_read_count(&r, version >= KP_PRODUCE_TOPIC_IDS ? 18 : 5);
     for (int32_t i = 0; i < n && !r.failed; i++) {
-        read_topic(&r, version, request, out, &hint);
+        from = read_topic(&r, version, request, out, from);
     }
     out->throttle_ms = kp_read_i32(&r);
     read_top_tags(&r, version, out);

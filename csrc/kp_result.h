@@ -28,7 +28,8 @@ typedef struct kp_listener {
     int32_t index;
     int32_t key_size, value_size; /* -1: null */
     int64_t timestamp_ms;
-    bool is_late; /* added by a future, which is a watcher already */
+    bool only_notes; /* a failure that only such hear of is unobserved: an interceptor's, or a future's, which counts as
+                        a watcher */
 } kp_listener;
 
 typedef struct kp_record_error {

@@ -20,7 +20,7 @@ static inline unsigned kp_bit_width64(uint64_t v) {
     _BitScanReverse64(&top, v);
     return (unsigned)top + 1;
 #else
-    return 64u - (unsigned)__builtin_clzll(v);
+    return ((unsigned)__builtin_clzll(v) ^ 63u) + 1; /* which compilers make one instruction of */
 #endif
 }
 
@@ -29,14 +29,29 @@ static inline uint64_t kp_zigzag64(int64_t v) { return ((uint64_t)v << 1) ^ (0u 
 static inline int32_t kp_unzigzag32(uint32_t u) { return (int32_t)((u >> 1) ^ (0u - (u & 1u))); }
 static inline int64_t kp_unzigzag64(uint64_t u) { return (int64_t)((u >> 1) ^ ((uint64_t)0 - (u & 1u))); }
 
-/* (9 * bits + 64) / 64 equals ceil(bits / 7) for 1 to 64 bits, without a division. */
-static inline size_t kp_uvarint_size64(uint64_t u) { return (kp_bit_width64(u | 1) * 9 + 64) >> 6; }
+/* Lengths and deltas are nearly always of one or two bytes, and which of them a branch predictor learns.
+ * (9 * bits + 64) / 64 equals ceil(bits / 7) for 1 to 64 bits, without a division. */
+static inline size_t kp_uvarint_size64(uint64_t u) {
+    if (kp_likely(u < 0x4000)) {
+        return u < 0x80 ? 1 : 2;
+    }
+    return (kp_bit_width64(u) * 9 + 64) >> 6;
+}
 static inline size_t kp_uvarint_size32(uint32_t u) { return kp_uvarint_size64(u); }
 static inline size_t kp_varint_size32(int32_t v) { return kp_uvarint_size64(kp_zigzag32(v)); }
 static inline size_t kp_varint_size64(int64_t v) { return kp_uvarint_size64(kp_zigzag64(v)); }
 
 /* Each writer returns the first byte after what it wrote. */
 static inline uint8_t *kp_uvarint_put64(uint8_t *p, uint64_t u) {
+    if (kp_likely(u < 0x80)) {
+        *p = (uint8_t)u;
+        return p + 1;
+    }
+    if (kp_likely(u < 0x4000)) {
+        p[0] = (uint8_t)(u | 0x80);
+        p[1] = (uint8_t)(u >> 7);
+        return p + 2;
+    }
     while (u > 0x7f) {
         *p++ = (uint8_t)(u | 0x80);
         u >>= 7;
@@ -45,14 +60,7 @@ static inline uint8_t *kp_uvarint_put64(uint8_t *p, uint64_t u) {
     return p;
 }
 
-static inline uint8_t *kp_uvarint_put32(uint8_t *p, uint32_t u) {
-    while (u > 0x7f) {
-        *p++ = (uint8_t)(u | 0x80);
-        u >>= 7;
-    }
-    *p++ = (uint8_t)u;
-    return p;
-}
+static inline uint8_t *kp_uvarint_put32(uint8_t *p, uint32_t u) { return kp_uvarint_put64(p, u); }
 
 static inline uint8_t *kp_varint_put32(uint8_t *p, int32_t v) { return kp_uvarint_put32(p, kp_zigzag32(v)); }
 static inline uint8_t *kp_varint_put64(uint8_t *p, int64_t v) { return kp_uvarint_put64(p, kp_zigzag64(v)); }

@@ -24,6 +24,7 @@ from kproducer.errors import (
     SerializationError,
     TransactionCommittedError,
 )
+from kproducer.interceptors import InterceptorChain
 from kproducer.metrics import ProducerMetrics
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
@@ -70,7 +71,12 @@ class KafkaProducer(RecordAppender):
         self._config = parse_config(config, overrides)
         self._client_id = self._config.client_id or f"producer-{next(_numbers)}"
         self._close_lock = threading.Lock()
-        runtime = Runtime(self._config, client_id=self._client_id)
+        interceptors = _make_chain(self._config)
+        runtime = Runtime(
+            self._config,
+            client_id=self._client_id,
+            on_closed=None if interceptors is None else interceptors.close,
+        )
         self._runtime = runtime
         self._metrics = ProducerMetrics(runtime.pump, runtime.failure_counts)
         self._set_up(
@@ -80,6 +86,7 @@ class KafkaProducer(RecordAppender):
             runtime.reason_without_topic,
             runtime.reason_without_memory,
             raises_when_full=self._config.buffer_full_policy == "raise",
+            interceptors=interceptors,
         )
         runtime.pump.on_first_listener(runtime.ensure_delivery)
         try:
@@ -367,6 +374,10 @@ def _checked_group(group: object) -> ConsumerGroupMetadata:
     if found.generation_id >= 0 and not found.member_id:
         raise ValueError(f"group_metadata: generation {found.generation_id} without a member_id")
     return found
+
+
+def _make_chain(config: ProducerConfig) -> InterceptorChain | None:
+    return InterceptorChain(config.interceptor_classes) if config.interceptor_classes else None
 
 
 def _make_prepare(config: ProducerConfig, runtime: Runtime) -> Callable[..., _Prepared] | None:

@@ -1,13 +1,16 @@
+from cpython.object cimport PyObject
+
 from kproducer._core.csrc cimport (
     int32_t,
     int64_t,
     kp_append_options,
     kp_place,
     kp_record,
+    kp_slice,
     kp_status,
     kp_topic,
 )
-from kproducer._core.completion cimport SendManyResult
+from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.pump cimport Pump
 
 cdef class TopicHandle:
@@ -17,21 +20,35 @@ cdef class TopicHandle:
 cdef class RecordAppender:
     cdef Pump _pump
     cdef dict _handles
-    cdef str _last_name
-    cdef TopicHandle _last_handle
+    cdef TopicHandle _last
     cdef object _prepare
+    cdef object _interceptors
     cdef object _explain_topic
     cdef object _explain_buffer
     cdef object _checked_callback
     cdef int64_t _max_block_ns
     cdef bint _raises_when_full
     cdef bint _is_ready
+    cdef bint _is_plain  # nothing has to see or prepare a record
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
+    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery)
+    cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1
-    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
-                          timestamp_ms, SendManyResult result) except -1
+    cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1
+    cdef int append_noted(self, topic, value, key, headers, partition, timestamp_ms, SendManyResult result) except -1
+    cdef int append_sequence(self, topic, values, SendManyResult result) except -1
+    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1
+    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+                          SendManyResult result) except -1
+    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+                         SendManyResult result) except -1
+    cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                           kp_append_options *options, kp_place *place, kp_record *record) except -1
+    cdef int append_intercepted(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                                kp_append_options *options, kp_place *place, kp_record *record) except -1
     cdef object prepared(self, TopicHandle handle, value, key, headers, partition)
     cdef int append_prepared(self, TopicHandle handle, value, key, headers, partition, timestamp_ms, on_delivery,
                              kp_append_options *options, kp_place *place, kp_record *record) except -1

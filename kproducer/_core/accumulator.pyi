@@ -1,13 +1,22 @@
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import Pump
 from kproducer.errors import KafkaError
 from kproducer.types import Headers, ProducerRecord, RecordMetadata
 
+_OnDelivery: TypeAlias = Callable[[RecordMetadata | None, KafkaError | None], object]
+
 def check_topic(name: object) -> str:
     """Return a legal topic name as an exact str; raise TypeError or InvalidTopicError."""
+
+class _Interceptors(Protocol):
+    """What the appender asks of an InterceptorChain."""
+
+    def on_send(self, record: ProducerRecord) -> ProducerRecord: ...
+    def on_send_error(self, record: ProducerRecord, error: Exception) -> None: ...
+    def listener(self, record: ProducerRecord, on_delivery: _OnDelivery | None) -> _OnDelivery: ...
 
 class TopicHandle: ...
 
@@ -21,6 +30,7 @@ class RecordAppender:
         explain_buffer: Callable[[], str],
         *,
         raises_when_full: bool = False,
+        interceptors: _Interceptors | None = None,
     ) -> None: ...
     def send(
         self,

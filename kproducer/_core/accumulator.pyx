@@ -1,14 +1,14 @@
 # cython: language_level=3, freethreading_compatible=True
 """The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.number cimport PyNumber_Index
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
+from kproducer._core.arguments cimport encode_headers, partition_of, timestamp_of
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
     KP_AGAIN,
@@ -23,6 +23,8 @@ from kproducer._core.csrc cimport (
     KP_OPEN,
     kp_append,
     kp_append_options,
+    kp_append_plain,
+    kp_append_run,
     kp_clock_ns,
     kp_core,
     kp_core_hurry,
@@ -36,13 +38,13 @@ from kproducer._core.csrc cimport (
     kp_pool_waiter,
     kp_record,
     kp_record_limit,
+    kp_slice,
     kp_status,
     kp_topic_live,
     kp_topic_wait,
     kp_topic_want,
     kp_txn_check,
     kp_txn_current,
-    kp_varint_put32,
 )
 from kproducer._core.pump cimport Pump
 from kproducer._core.status cimport check, raise_life, raise_no_transaction, topic_failure
@@ -61,6 +63,41 @@ from kproducer.errors import (
     SerializationError,
 )
 from kproducer.types import ProducerRecord
+
+cdef extern from "Python.h":
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
+    ctypedef struct PyTypeObject:
+        PyObject *tp_dict
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL
+    int METH_KEYWORDS
+    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
+    void PyType_Modified(PyTypeObject *type)
+    object PyObject_Call(object function, tuple args, dict keywords)
+    bint PyBytes_CheckExact(PyObject *o)
+    bint PyUnicode_CheckExact(PyObject *o)
+    PyObject *PyDict_GetItem(object dict, PyObject *key)
+    PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+    PyObject *PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i)
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define KP_IS_FREE_THREADED 1
+    #else
+    #define KP_IS_FREE_THREADED 0
+    #endif
+    """
+    bint IS_FREE_THREADED "KP_IS_FREE_THREADED"
+
+cdef enum:
+    RUN = 64  # values that are looked at before the first of them is appended
 
 cdef int64_t SLICE_NS = 100 * 1000000
 cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -81,6 +118,10 @@ def check_topic(name):
     return exact
 
 
+cdef TopicHandle NO_HANDLE = TopicHandle.__new__(TopicHandle)
+NO_HANDLE.name = "".join(("no", " topic"))  # an object of our own: names are compared by identity first
+
+
 cdef TopicHandle make_handle(Pump pump, name):
     cdef TopicHandle handle = <TopicHandle>TopicHandle.__new__(TopicHandle)
     handle.name = check_topic(name)
@@ -88,69 +129,7 @@ cdef TopicHandle make_handle(Pump pump, name):
     return handle
 
 
-# --- headers: rare, so plain ---
-
-cdef bytes header_field(data):
-    """Varint length and bytes; null is length -1."""
-    cdef uint8_t head[5]
-    cdef int32_t n = -1 if data is None else <int32_t>len(data)
-    cdef uint8_t *end = kp_varint_put32(head, n)
-    prefix = PyBytes_FromStringAndSize(<const char *>head, end - head)
-    return prefix if data is None else prefix + data
-
-
-cdef bytes header_value(key, value):
-    if value is None or type(value) is bytes:
-        return value
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise TypeError(f"header {key!r}: value must be bytes or None, not {type(value).__name__}")
-
-
-cdef bytes encode_headers(headers):
-    """The headers of a record as they stand on the wire. (key, value) pairs in order, or a dict."""
-    cdef list parts = []
-    cdef uint8_t head[5]
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    if isinstance(pairs, (str, bytes)) or not hasattr(type(pairs), "__iter__"):
-        raise TypeError(f"headers must be (key, value) pairs, not {type(headers).__name__}")
-    n = 0
-    for pair in pairs:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"header {n}: must be a (str, bytes | None) pair, not {type(pair).__name__}")
-        key, value = pair
-        if not isinstance(key, str):
-            raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
-        parts.append(header_field(key.encode("utf-8")))
-        parts.append(header_field(header_value(key, value)))
-        n += 1
-    end = kp_varint_put32(head, n)
-    parts.insert(0, PyBytes_FromStringAndSize(<const char *>head, end - head))
-    return b"".join(parts)
-
-
-# --- scalars ---
-
-cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
-    """A number from 0 to `highest`; read once, so that no __index__ can change its mind after the check."""
-    cdef int overflow = 0
-    cdef int64_t n
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
-    number = PyNumber_Index(value)
-    n = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow != 0 or not 0 <= n <= highest:
-        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
-    return n
-
-
-cdef int64_t timestamp_of(value) except -1:
-    return whole_number("timestamp_ms", value, 0x7FFFFFFFFFFFFFFF, "milliseconds since the epoch, 0 to 2**63-1")
-
-
-cdef int32_t partition_of(value) except -1:
-    return <int32_t>whole_number("partition", value, 0x7FFFFFFE, "from 0 to 2**31-2, or None")
-
+# --- checks ---
 
 cdef int check_callback(fn) except -1:
     if not callable(fn):
@@ -172,32 +151,36 @@ cdef class RecordAppender:
 
     def __cinit__(self):
         self._handles = {}
+        self._last = NO_HANDLE
 
-    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False):
+    def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False,
+                interceptors=None):
         """Wire the appender once, at construction.
 
         prepare: None, or (topic, value, key, headers, partition) -> (value, key, partition) when there is a
         serializer or a partitioner: the path is chosen here, not per record.
         explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
         raises_when_full: not to wait for buffer.memory.
+        interceptors: None, or the InterceptorChain that sees each record first.
         """
         self._pump = pump
         self._max_block_ns = <int64_t>max_block_ms * 1000000
         self._prepare = prepare
+        self._interceptors = interceptors
+        self._is_plain = prepare is None and interceptors is None
         self._explain_topic = explain_topic
         self._explain_buffer = explain_buffer
         self._raises_when_full = raises_when_full
         self._is_ready = True
 
     cdef TopicHandle handle(self, topic):
-        if topic is self._last_name and self._last_handle is not None:
-            return self._last_handle
+        if topic is self._last.name:  # one object holds name and topic: two threads cannot mix them up
+            return self._last
         cdef TopicHandle found = self._handles.get(topic) if type(topic) is str else None
         if found is None:
             found = self.new_handle(topic)
             self._handles[found.name] = found
-        self._last_handle = found
-        self._last_name = found.name
+        self._last = found
         return found
 
     cdef TopicHandle new_handle(self, topic):
@@ -208,68 +191,126 @@ cdef class RecordAppender:
             self._pump.refuse_in_transaction(gen, NULL, error)
             raise
 
-    def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None):
-        """Append a record and return the RecordFuture of its outcome. See KafkaProducer."""
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept:
+        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken."""
+        cdef const uint8_t *key_data = NULL
+        cdef Py_ssize_t key_size = -1
+        cdef PyObject *handle = <PyObject *>self._last
+        if not self._is_plain or not PyBytes_CheckExact(value):
+            return False
+        if key is not NULL and key != <PyObject *>None:
+            if not PyBytes_CheckExact(key):
+                return False
+            key_data = <const uint8_t *>PyBytes_AS_STRING(<object>key)
+            key_size = PyBytes_GET_SIZE(<object>key)
+        if topic != <PyObject *>(<TopicHandle>handle).name:
+            handle = PyDict_GetItem(self._handles, topic) if PyUnicode_CheckExact(topic) else NULL
+            if handle is NULL:
+                return False
+        return kp_append_plain((<TopicHandle>handle).topic, key_data, key_size,
+                               <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
+                               place) == KP_OK
+
+    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery):
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
-        cdef RecordFuture future
         if type(topic) is ProducerRecord:
-            return self.send(*topic, on_delivery)
+            return self.append_with_future(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
         options.want_result = True
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
-        future = <RecordFuture>RecordFuture.__new__(RecordFuture)
-        future.pump = self._pump
-        future.result_ = place.result
-        future.index = place.index
-        future.key_size = <int32_t>record.key_len
-        future.value_size = <int32_t>record.value_len
-        future.timestamp_ms = record.timestamp_ms
+        future = new_future(self._pump, &place, record.key_len, record.value_len, record.timestamp_ms)
         future.is_asked = on_delivery is not None  # which hears of a failure even if the future is dropped
         return future
 
-    def produce(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
-                on_delivery=None):
-        """Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer."""
+    cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
         if type(topic) is ProducerRecord:
-            return self.produce(*topic, on_delivery)
+            return self.append_alone(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
-        self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
+        return self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
 
     def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
         """Append many records and return one SendManyResult. See KafkaProducer."""
-        cdef kp_append_options options
-        cdef kp_place place
-        cdef kp_record record
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
-        cdef bint has_keys = keys is not None
-        cdef object end = object()
         result.pump = self._pump
-        memset(&options, 0, sizeof(options))
-        options.want_result = True
-        key_iterator = iter(keys) if has_keys else None
-        key = None
         try:
-            for value in values:
-                if has_keys:
-                    key = next(key_iterator, end)
-                    if key is end:
-                        raise ValueError("keys has fewer items than values")
-                options.held = result.held
-                options.n_held = result.n_held
-                self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
-                result.note(place.result, place.partition, place.index)
-                result.count += 1
-            if has_keys and next(key_iterator, end) is not end:
-                raise ValueError("keys has more items than values")
+            if self._is_plain and keys is None and headers is None and partition is None and timestamp_ms is None \
+                    and (type(values) is list or type(values) is tuple):
+                self.append_sequence(topic, values, result)
+            else:
+                self.append_each(topic, values, keys, headers, partition, timestamp_ms, result)
         except BaseException as error:
             tell_accepted(error, "send_many", result)
             raise
         return result
+
+    cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1:
+        cdef bint has_keys = keys is not None
+        cdef object end = object()
+        key_iterator = iter(keys) if has_keys else None
+        key = None
+        for value in values:
+            if has_keys:
+                key = next(key_iterator, end)
+                if key is end:
+                    raise ValueError("keys has fewer items than values")
+            self.append_noted(topic, value, key, headers, partition, timestamp_ms, result)
+        if has_keys and next(key_iterator, end) is not end:
+            raise ValueError("keys has more items than values")
+        return 0
+
+    cdef int append_noted(self, topic, value, key, headers, partition, timestamp_ms, SendManyResult result) except -1:
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef kp_record record
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
+        self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
+        result.note(place.result, place.partition, place.index, 1)
+        return 0
+
+    cdef int append_sequence(self, topic, values, SendManyResult result) except -1:
+        """Values without anything else, a run of them at a time; what stops a run is appended alone."""
+        cdef kp_slice run[RUN]
+        cdef Py_ssize_t at = 0
+        cdef int32_t n, done
+        cdef PyObject *value
+        if IS_FREE_THREADED:
+            values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
+        while at < PySequence_Fast_GET_SIZE(values):
+            n = 0
+            while n < RUN and at + n < PySequence_Fast_GET_SIZE(values):
+                value = PySequence_Fast_GET_ITEM(values, at + n)
+                if not PyBytes_CheckExact(value):
+                    break
+                run[n].data = <const uint8_t *>PyBytes_AS_STRING(<object>value)
+                run[n].len = PyBytes_GET_SIZE(<object>value)
+                n += 1
+            done = self.append_run(topic, run, n, result) if n > 0 else 0
+            if done == 0:
+                self.append_noted(topic, <object>PySequence_Fast_GET_ITEM(values, at), None, None, None, None, result)
+                done = 1
+            at += done
+        return 0
+
+    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1:
+        cdef kp_append_options options
+        cdef kp_place place
+        cdef int32_t done
+        memset(&options, 0, sizeof(options))
+        options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
+        done = kp_append_run(self.handle(topic).topic, run, n, &options, &place)
+        if done > 0:
+            result.note(place.result, place.partition, place.index, done)
+        return done
 
     def send_lines(self, topic, data, headers=None, partition=None, timestamp_ms=None):
         """Append each line of a bytes-like block and return one SendManyResult. See KafkaProducer."""
@@ -280,15 +321,14 @@ cdef class RecordAppender:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
-        if self._prepare is not None:  # a serializer or partitioner wants each line as an object
+        if not self._is_plain:  # an interceptor, serializer or partitioner wants each line as an object
             lines = bytes(data).split(b"\n")
             if not lines[len(lines) - 1]:
                 lines.pop()
             return self.send_many(topic, lines, None, headers, partition, timestamp_ms)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition, timestamp_ms,
-                              result)
+            self.append_lines(topic, <const char *>view.buf, view.len, headers, partition, timestamp_ms, result)
         except BaseException as error:
             tell_accepted(error, "send_lines", result)
             raise
@@ -296,33 +336,43 @@ cdef class RecordAppender:
             PyBuffer_Release(&view)
         return result
 
-    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition,
-                          timestamp_ms, SendManyResult result) except -1:
+    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+                          SendManyResult result) except -1:
+        cdef kp_slice run[RUN]
+        cdef const char *end = data + size
+        cdef int32_t n = 0
+        cdef int32_t at = 0
+        cdef int32_t done
+        cdef bint is_plain = headers is None and partition is None and timestamp_ms is None
+        while at < n or data < end:
+            if at == n:
+                data = split_lines(data, end, run, &n)
+                at = 0
+            done = self.append_run(topic, run + at, n - at, result) if is_plain else 0
+            if done == 0:
+                self.append_line(topic, &run[at], headers, partition, timestamp_ms, result)
+                done = 1
+            at += done
+        return 0
+
+    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+                         SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
-        cdef const char *end = data + size
-        cdef const char *stop
-        cdef int64_t stamp = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
         memset(&options, 0, sizeof(options))
         memset(&record, 0, sizeof(record))
         options.want_result = True
+        options.held = result.held
+        options.n_held = result.n_held
         options.partition = -1 if partition is None else partition_of(partition)
+        record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
         record.key_len = -1
+        record.value = line.data
+        record.value_len = line.len
         _encoded = set_headers(&record, headers)
-        while data < end:
-            stop = <const char *>memchr(data, c"\n", end - data)
-            if stop is NULL:
-                stop = end
-            record.value = <const uint8_t *>data
-            record.value_len = stop - data
-            record.timestamp_ms = stamp
-            options.held = result.held
-            options.n_held = result.n_held
-            self.append_or_wait(handle, &options, &place, &record)
-            result.note(place.result, place.partition, place.index)
-            result.count += 1
-            data = stop + 1
+        self.append_or_wait(self.handle(topic), &options, &place, &record)
+        result.note(place.result, place.partition, place.index, 1)
         return 0
 
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
@@ -333,16 +383,41 @@ cdef class RecordAppender:
             raise_life(self._pump.core)
         if kp_txn_check(self._pump.core) != KP_OK:
             raise_no_transaction(self._pump.core)
+        if self._is_plain:
+            return self.append_prepared(self.handle(topic), value, key, headers, partition, timestamp_ms, on_delivery,
+                                        options, place, record)
+        if self._interceptors is None:
+            return self.append_object(topic, value, key, headers, partition, timestamp_ms, on_delivery, options, place,
+                                      record)
+        return self.append_intercepted(topic, value, key, headers, partition, timestamp_ms, on_delivery, options, place,
+                                       record)
+
+    cdef int append_intercepted(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                                kp_append_options *options, kp_place *place, kp_record *record) except -1:
+        """Interceptors may change all of a record, and hear of its outcome even if it is refused here."""
+        if on_delivery is not None:
+            check_callback(on_delivery)  # wrapped from here on
+        sent = self._interceptors.on_send(ProducerRecord(topic, value, key, headers, partition, timestamp_ms))
+        options.only_notes = on_delivery is None
+        try:
+            return self.append_object(sent.topic, sent.value, sent.key, sent.headers, sent.partition,
+                                      sent.timestamp_ms, self._interceptors.listener(sent, on_delivery), options,
+                                      place, record)
+        except Exception as error:
+            self._interceptors.on_send_error(sent, error)
+            raise
+
+    cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
+                           kp_append_options *options, kp_place *place, kp_record *record) except -1:
         cdef TopicHandle handle = self.handle(topic)
-        if self._prepare is None:
-            return self.append_prepared(handle, value, key, headers, partition, timestamp_ms, on_delivery, options,
-                                        place, record)
         ready = self.prepared(handle, value, key, headers, partition)
         return self.append_prepared(handle, ready[0], ready[1], headers, ready[2], timestamp_ms, on_delivery, options,
                                     place, record)
 
     cdef object prepared(self, TopicHandle handle, value, key, headers, partition):
         """What serializers and partitioner make of a record; a partitioner may wait for metadata in vain."""
+        if self._prepare is None:
+            return value, key, partition
         cdef uint32_t gen = kp_txn_current(self._pump.core)
         try:
             return self._prepare(handle.name, value, key, headers, partition)
@@ -524,6 +599,129 @@ cdef class RecordAppender:
             f"{self._explain_buffer()}", topic=handle.name, persisted="no")
 
 
+# --- send() and produce(), as the interpreter calls them ---
+#
+# A def method takes a reference to each of seven arguments and drops it again, which costs more than the append of a
+# small record. So these two read their arguments in place; a call that is not the usual one goes to a def function.
+
+cdef tuple PARAMETERS = ("topic", "value", "key", "headers", "partition", "timestamp_ms", "on_delivery")
+cdef enum:
+    N_PARAMETERS = 7
+
+
+cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, PyObject **placed) noexcept:
+    """Sort arguments into the order of PARAMETERS; False: not in the usual way, perhaps not legally."""
+    cdef Py_ssize_t i, k
+    cdef PyObject *name
+    if n_args > N_PARAMETERS:
+        return False
+    for i in range(N_PARAMETERS):
+        placed[i] = args[i] if i < n_args else NULL
+    for k in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
+        name = PyTuple_GET_ITEM(names, k)
+        i = 0
+        while i < N_PARAMETERS and name != PyTuple_GET_ITEM(<PyObject *>PARAMETERS, i):  # the compiler interns them
+            i += 1
+        if i == N_PARAMETERS or placed[i] is not NULL:
+            return False
+        placed[i] = args[n_args + k]
+    if placed[0] is NULL:
+        return False
+    for i in range(1, N_PARAMETERS):
+        if placed[i] is NULL:
+            placed[i] = <PyObject *>None
+    return True
+
+
+cdef bint is_plain(PyObject **placed) noexcept:
+    cdef PyObject *none = <PyObject *>None
+    return placed[3] == none and placed[4] == none and placed[5] == none and placed[6] == none
+
+
+cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    cdef PyObject *placed[N_PARAMETERS]
+    if names is NULL and n_args == 2:
+        if self.append_plain(args[0], args[1], NULL, NULL):
+            return None
+    if not place_arguments(args, n_args, names, placed):
+        return PyObject_Call(produce, with_self(self, args, n_args), keywords_of(args + n_args, names))
+    if not is_plain(placed) or not self.append_plain(placed[0], placed[1], placed[2], NULL):
+        self.append_alone(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
+                          <object>placed[4], <object>placed[5], <object>placed[6])
+    return None
+
+
+cdef object call_send(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    cdef PyObject *placed[N_PARAMETERS]
+    cdef kp_place place
+    if not place_arguments(args, n_args, names, placed):
+        return PyObject_Call(send, with_self(self, args, n_args), keywords_of(args + n_args, names))
+    if is_plain(placed) and self.append_plain(placed[0], placed[1], placed[2], &place):
+        return new_future(self._pump, &place, size_of(placed[2]), size_of(placed[1]), place.timestamp_ms)
+    return self.append_with_future(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
+                                   <object>placed[4], <object>placed[5], <object>placed[6])
+
+
+def produce(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
+            on_delivery=None):
+    """What call_produce hands on: names that are not interned, and what is to be refused."""
+    self.append_alone(topic, value, key, headers, partition, timestamp_ms, on_delivery)
+
+
+def send(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
+         on_delivery=None):
+    """What call_send hands on."""
+    return self.append_with_future(topic, value, key, headers, partition, timestamp_ms, on_delivery)
+
+
+cdef tuple with_self(RecordAppender self, PyObject **args, Py_ssize_t n_args):
+    return (self, *[<object>args[i] for i in range(n_args)])
+
+
+cdef dict keywords_of(PyObject **values, PyObject *names):
+    if names is NULL:
+        return {}
+    return {name: <object>values[i] for i, name in enumerate(<tuple>names)}
+
+
+cdef Py_ssize_t size_of(PyObject *data) noexcept:
+    return -1 if data == <PyObject *>None else PyBytes_GET_SIZE(<object>data)
+
+
+cdef RecordFuture new_future(Pump pump, const kp_place *place, Py_ssize_t key_size, Py_ssize_t value_size,
+                             int64_t timestamp_ms):
+    cdef RecordFuture future = <RecordFuture>RecordFuture.__new__(RecordFuture)
+    future.pump = pump
+    future.result_ = place.result
+    future.index = place.index
+    future.key_size = <int32_t>key_size
+    future.value_size = <int32_t>value_size
+    future.timestamp_ms = timestamp_ms
+    return future
+
+
+cdef PyMethodDef METHODS[2]
+METHODS[0] = PyMethodDef(
+    "send", <PyCFunction><void *>call_send, METH_FASTCALL | METH_KEYWORDS,
+    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "Append a record and return the RecordFuture of its outcome. See KafkaProducer.")
+METHODS[1] = PyMethodDef(
+    "produce", <PyCFunction><void *>call_produce, METH_FASTCALL | METH_KEYWORDS,
+    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer.")
+
+
+cdef int add_methods() except -1:
+    cdef PyTypeObject *owner = <PyTypeObject *>RecordAppender
+    for i in range(2):
+        (<dict>owner.tp_dict)[METHODS[i].ml_name.decode()] = PyDescr_NewMethod(owner, &METHODS[i])
+    PyType_Modified(owner)
+    return 0
+
+
+add_methods()
+
+
 cdef class LetterAppender(RecordAppender):
     """Appends dead letters to their topic, also while the producer closes: a close waits for them."""
 
@@ -549,6 +747,21 @@ cdef class LetterAppender(RecordAppender):
             if kp_core_life(self._pump.core) != KP_CLOSING:
                 raise
             self.append_prepared(self._letters, value, key, headers, None, None, on_delivery, &options, &place, &record)
+
+
+cdef const char *split_lines(const char *data, const char *end, kp_slice *lines, int32_t *n) noexcept:
+    """Fill up to RUN lines; where the next one begins."""
+    cdef const char *stop
+    n[0] = 0
+    while n[0] < RUN and data < end:
+        stop = <const char *>memchr(data, c"\n", end - data)
+        if stop is NULL:
+            stop = end
+        lines[n[0]].data = <const uint8_t *>data
+        lines[n[0]].len = stop - data
+        n[0] += 1
+        data = stop + 1
+    return data
 
 
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:

@@ -30,8 +30,6 @@ cdef class SendManyResult:
     cdef int32_t n_held
     cdef bint is_asked
     cdef dict settled_offsets
-    cdef int note(self, kp_result *result, int32_t partition, int32_t index) except -1
+    cdef int note(self, kp_result *result, int32_t partition, int32_t index, int32_t n) except -1
     cdef int make_room(self, kp_result *result, int32_t partition) except -1
     cdef int forget_delivered(self) except -1
-
-cdef object metadata_of(kp_result *r, int32_t index, int64_t timestamp_ms, int32_t key_size, int32_t value_size)

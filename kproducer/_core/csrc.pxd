@@ -324,16 +324,25 @@ cdef extern from "kp_accumulator.h" nogil:
         kp_result *result
         int32_t partition
         int32_t index
+        int64_t timestamp_ms
     ctypedef struct kp_append_options:
         int32_t partition
         bint want_result
         kp_result **held
         int32_t n_held
         const kp_listener *listener
+        c_bool only_notes
         uint32_t txn_gen
         kp_chunk *spare
     kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options *options,
                         kp_place *place, size_t *needed)
+    kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
+                              int64_t value_len, kp_place *place)
+    ctypedef struct kp_slice:
+        const uint8_t *data
+        int64_t len
+    int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options,
+                          kp_place *place)
     size_t kp_record_limit(const kp_core *core)
 
 cdef extern from "kp_pump.h" nogil:

@@ -112,6 +112,7 @@ class ClusterView:
         self._jitter = jitter
         self._known: dict[str, _Topic] = {}
         self._active: dict[str, _Topic] = {}
+        self._pending: dict[str, _Topic] = {}  # those that are due at some time: few, where all may be thousands
         self._full_due_at = now
         self._full_asked_at = -math.inf
         self._in_flight: tuple[str, ...] | None = None
@@ -180,7 +181,7 @@ class ClusterView:
         """When to ask next, infinity while a question is in flight."""
         if self._in_flight is not None:
             return math.inf
-        due = min((topic.due_at for topic in self._active.values()), default=math.inf)
+        due = min((topic.due_at for topic in self._pending.values()), default=math.inf)
         return max(min(due, self._full_due_at), self._not_before)
 
     @property
@@ -206,7 +207,7 @@ class ClusterView:
             self._full_asked_at = now
             names = tuple(self._active)
         else:
-            names = tuple(name for name, topic in self._active.items() if topic.due_at <= now)
+            names = tuple(name for name, topic in self._pending.items() if topic.due_at <= now)
         for name in names:
             self._active[name].asked_at = now
         self._in_flight = names
@@ -258,7 +259,8 @@ class ClusterView:
     def _activate(self, topic: str, now: float) -> _Topic:
         entry = self._known.setdefault(topic, _Topic(topic))
         if topic not in self._active:
-            entry.due_at, entry.attempts = math.inf, 0
+            self._set_due(entry, math.inf)
+            entry.attempts = 0
             self._active[topic] = entry
         entry.used_at = now
         return entry
@@ -266,11 +268,19 @@ class ClusterView:
     def _make_due(self, entry: _Topic, now: float) -> None:
         if entry.attempts and not math.isinf(entry.due_at):
             return  # it is being asked for already, with backoff
-        entry.due_at = min(entry.due_at, max(now, entry.asked_at + MIN_INTERVAL_MS))
+        self._set_due(entry, min(entry.due_at, max(now, entry.asked_at + MIN_INTERVAL_MS)))
+
+    def _set_due(self, entry: _Topic, at: float) -> None:
+        entry.due_at = at
+        if math.isinf(at):
+            self._pending.pop(entry.name, None)
+        else:
+            self._pending[entry.name] = entry
 
     def _forget_idle(self, now: float) -> None:
         for name, topic in list(self._active.items()):
             if now - topic.used_at >= self._policy.max_idle_ms and topic.has_enough(now):
+                self._set_due(topic, math.inf)
                 del self._active[name]
 
     def _back_off(self, now: float) -> None:
@@ -316,7 +326,8 @@ class ClusterView:
         if entry.partitions:
             self.topic_errors.pop(entry.name, None)
         if entry.has_all_leaders() and entry.has_enough(now):
-            entry.due_at, entry.attempts = math.inf, 0
+            self._set_due(entry, math.inf)
+            entry.attempts = 0
         else:
             self._ask_again(entry, now)
 
@@ -333,13 +344,14 @@ class ClusterView:
 
     def _drop(self, entry: _Topic) -> None:
         entry.wanted_until = -math.inf
+        self._set_due(entry, math.inf)
         del self._active[entry.name]
         if not entry.partitions:
             del self._known[entry.name]
 
     def _ask_again(self, entry: _Topic, now: float) -> None:
         delay_ms = self._policy.backoff.delay_ms(entry.attempts, self._jitter())
-        entry.due_at = now + max(delay_ms, MIN_INTERVAL_MS)
+        self._set_due(entry, now + max(delay_ms, MIN_INTERVAL_MS))
         entry.attempts += 1
 
     def _merge(self, entry: _Topic, told: MetadataResponseTopic, update: MetadataUpdate) -> bool:

@@ -35,7 +35,6 @@ NOT_BUILT_KEYS: Final[tuple[Key, ...]] = (
     _off("partitioner.rack.aware", Flag(), False,
          "Whether records without a key go to partitions whose leader is in the same rack."),
     _off("client.rack", Text(), "", "Rack that the producer runs in."),
-    _off("interceptor.classes", Names(), (), "Interceptors of records and of their acknowledgements.", 42),
     _off("transaction.two.phase.commit.enable", Flag(), False,
          "Whether an outside coordinator decides the end of transactions.", 939),
     _off("bootstrap.resolve.timeout.ms", _LONG, 0, "Time that resolving bootstrap.servers may take altogether."),

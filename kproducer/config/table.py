@@ -22,11 +22,12 @@ from kproducer.config.values import (
     Function,
     KafkaString,
     Name,
+    Objects,
     TopicName,
     ValueKind,
     Whole,
 )
-from kproducer.interfaces import Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, Serializer
 
 if TYPE_CHECKING:
     from kproducer.config.record_rules import RecordRules
@@ -221,6 +222,12 @@ class ProducerConfig:
     partitioner_ignore_keys: bool = _key(
         "partitioner.ignore.keys", Flag(), False,
         "Whether the built-in partitioner treats records with a key like those without.", kip=794,
+    )
+
+    interceptor_classes: tuple[Interceptor, ...] = _key(  # noqa: RUF009  # the call makes a field()
+        "interceptor.classes", Objects("a list of interceptors"), (),
+        "Instances that see each record before it is serialized, and each outcome, in this order.",
+        kip=42,
     )
 
     allow_auto_create_topics: bool = _key(

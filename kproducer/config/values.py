@@ -303,6 +303,25 @@ def encode_string(data: str | None) -> bytes | None:
     return None if data is None else data.encode()
 
 
+class Objects(NamedTuple):
+    """A list of objects, one of them alone, or nothing; never a class by its name."""
+
+    allowed: str
+
+    @property
+    def type(self) -> str:
+        """See ValueKind."""
+        return "list"
+
+    def parse(self, value: object) -> tuple[object, ...]:
+        """See ValueKind."""
+        if value is None or value == "":
+            return ()
+        if isinstance(value, str):
+            raise RefusedError("Java class names are not understood")
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 # What a Java program's .properties file must name although most records are bytes or text.
 _JAVA_SERIALIZERS: Final[Mapping[str, object]] = {
     "org.apache.kafka.common.serialization.ByteArraySerializer": None,

@@ -81,16 +81,20 @@ class Runtime:
     Args:
         config: plain values.
         client_id: name that brokers show.
+        on_closed: called once, when the last record has its outcome and its callbacks have run.
 
     Attributes:
         pump: the C core.
     """
 
-    def __init__(self, config: ProducerConfig, *, client_id: str) -> None:
+    def __init__(
+        self, config: ProducerConfig, *, client_id: str, on_closed: Callable[[], object] | None = None
+    ) -> None:
         self.pump = make_pump(config, client_id)
         self._dead_letters = make_dead_letters(config, self.pump, self.reason_without_topic)
         self._gaps = SequenceGaps(is_fatal=config.on_sequence_gap == "fail")
         self._client_id = client_id
+        self._on_closed = on_closed
         self._mailbox = Mailbox()
         self._poller = SelectorPoller()
         self._cluster, self._sender, self._transactions = _make_sender(
@@ -145,6 +149,8 @@ class Runtime:
                 return
             self._is_closing = True
         self._stop(time.monotonic() + timeout_s)
+        if self._on_closed is not None:
+            self._on_closed()
         _live.discard(self)
 
     def close_in_background(self) -> None:

@@ -236,6 +236,28 @@ static int64_t unobserved_now(void) {
     return count;
 }
 
+static void test_a_listener_that_only_notes_leaves_a_failure_to_others(void) {
+    const kp_config config = script_config();
+    (void)script_begin(&s, &config, 1);
+    script_lead(&s, 1, -1, 0);
+    int who;
+    const kp_listener l = {.object = &who};
+    kp_append_options o = {.listener = &l, .only_notes = true};
+    kp_place place;
+    size_t needed;
+    kp_record r = {.timestamp_ms = 1, .key_len = -1, .value_len = -1};
+    CHECK_INT(kp_append(s.topic, &r, &o, &place, &needed), KP_OK);
+    o.want_result = true; /* a future asks for the second one */
+    CHECK_INT(kp_append(s.topic, &r, &o, &place, &needed), KP_OK);
+    script_fail_partition(&s, -1, 29);
+    CHECK_INT(unobserved_now(), 1);
+    kp_result_unwatch(place.result, place.index); /* and is dropped unasked */
+    CHECK_INT(unobserved_now(), 1);
+    CHECK_INT(place.result->n_listeners, 2);
+    kp_result_release(place.result);
+    script_free(&s);
+}
+
 static void test_failures_that_nobody_listens_to_are_counted(void) {
     const kp_config config = script_config();
     (void)script_begin(&s, &config, 2);
@@ -325,11 +347,11 @@ static void test_a_pump_that_misses_the_lock_gets_the_batch_from_the_appender(vo
     const int conn = script_begin(&s, &config, 1);
     kp_partition *p = script_partition(&s, 0);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     script_step(&s);
     CHECK_INT(script_count_requests(&s, conn), 0);
     CHECK(atomic_load(&p->seal_wanted));
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
     CHECK(p->open == NULL);
     script_step(&s);
@@ -345,9 +367,9 @@ static void test_whoever_else_held_the_lock_tells_the_pump_to_try_again(void) {
     kp_partition *p = script_partition(&s, 0);
     kp_result *result = NULL;
     CHECK_INT(script_append(&s, 0, NULL, &result), KP_OK);
-    kp_mutex_lock(&p->lock);
+    kp_latch_lock(&p->lock);
     script_step(&s);
-    kp_mutex_unlock(&p->lock);
+    kp_latch_unlock(&p->lock);
     const kp_listener l = {.object = &s};
     CHECK_INT(kp_result_listen(s.core, result, &l), KP_OK);
     script_step(&s);
@@ -365,6 +387,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_flush_waits_for_what_came_before_it_only),
     KP_TEST(test_more_flushes_than_counters_still_wait_rightly),
     KP_TEST(test_listeners_are_told_once_in_order_and_late_ones_too),
+    KP_TEST(test_a_listener_that_only_notes_leaves_a_failure_to_others),
     KP_TEST(test_failures_that_nobody_listens_to_are_counted),
     KP_TEST(test_an_index_is_followed_through_two_splits),
     KP_TEST(test_guilty_records_count_once_each_as_failed),

@@ -68,7 +68,6 @@ def test_value_of_a_secret_is_never_shown() -> None:
     ("name", "value"),
     [
         ("partitioner.adaptive.partitioning.enable", "False"),
-        ("interceptor.classes", []),
         ("ssl.enabled.protocols", ["TLSv1.2", "TLSv1.3"]),
         ("ssl.enabled.protocols", "TLSv1.2, TLSv1.3"),
         ("sasl.kerberos.ticket.renew.jitter", 0.05),

@@ -1,0 +1,68 @@
+# cython: language_level=3, freethreading_compatible=True
+"""What a record has beside topic, key and value, checked and encoded: headers, timestamp, partition. Rare, so plain."""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.number cimport PyNumber_Index
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from kproducer._core.csrc cimport kp_varint_put32
+
+
+cdef bytes header_field(data):
+    """Varint length and bytes; null is length -1."""
+    cdef uint8_t head[5]
+    cdef int32_t n = -1 if data is None else <int32_t>len(data)
+    cdef uint8_t *end = kp_varint_put32(head, n)
+    prefix = PyBytes_FromStringAndSize(<const char *>head, end - head)
+    return prefix if data is None else prefix + data
+
+
+cdef bytes header_value(key, value):
+    if value is None or type(value) is bytes:
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"header {key!r}: value must be bytes or None, not {type(value).__name__}")
+
+
+cdef bytes encode_headers(headers):
+    """The headers of a record as they stand on the wire. (key, value) pairs in order, or a dict."""
+    cdef list parts = []
+    cdef uint8_t head[5]
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    if isinstance(pairs, (str, bytes)) or not hasattr(type(pairs), "__iter__"):
+        raise TypeError(f"headers must be (key, value) pairs, not {type(headers).__name__}")
+    n = 0
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"header {n}: must be a (str, bytes | None) pair, not {type(pair).__name__}")
+        key, value = pair
+        if not isinstance(key, str):
+            raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
+        parts.append(header_field(key.encode("utf-8")))
+        parts.append(header_field(header_value(key, value)))
+        n += 1
+    end = kp_varint_put32(head, n)
+    parts.insert(0, PyBytes_FromStringAndSize(<const char *>head, end - head))
+    return b"".join(parts)
+
+
+cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
+    """A number from 0 to `highest`; read once, so that no __index__ can change its mind after the check."""
+    cdef int overflow = 0
+    cdef int64_t n
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
+    number = PyNumber_Index(value)
+    n = PyLong_AsLongLongAndOverflow(number, &overflow)
+    if overflow != 0 or not 0 <= n <= highest:
+        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
+    return n
+
+
+cdef int64_t timestamp_of(value) except -1:
+    return whole_number("timestamp_ms", value, 0x7FFFFFFFFFFFFFFF, "milliseconds since the epoch, 0 to 2**63-1")
+
+
+cdef int32_t partition_of(value) except -1:
+    return <int32_t>whole_number("partition", value, 0x7FFFFFFE, "from 0 to 2**31-2, or None")
