@@ -502,7 +502,7 @@ cdef class RecordAppender:
     cdef int remember_checked(self, on_delivery) except -1:
         """Keep a callback that need not be checked again; the one before goes last, since its end may call send()."""
         with cython.critical_section(self):
-            before = self._checked_callback
+            _before = self._checked_callback
             self._checked_callback = on_delivery
         return 0
 
@@ -721,11 +721,13 @@ cdef RecordFuture new_future(Pump pump, const kp_place *place, Py_ssize_t key_si
 cdef PyMethodDef METHODS[2]
 METHODS[0] = PyMethodDef(
     "send", <PyCFunction><void *>call_send, METH_FASTCALL | METH_KEYWORDS,
-    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)"
+    "\n--\n\n"
     "Append a record and return the RecordFuture of its outcome. See KafkaProducer.")
 METHODS[1] = PyMethodDef(
     "produce", <PyCFunction><void *>call_produce, METH_FASTCALL | METH_KEYWORDS,
-    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)"
+    "\n--\n\n"
     "Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer.")
 
 
