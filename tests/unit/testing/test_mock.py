@@ -477,6 +477,15 @@ def test_a_record_that_fails_leaves_only_the_abort() -> None:
     assert producer.history == [ProducerRecord("t", b"next")]
 
 
+def test_an_abort_too_many_does_not_quote_why_the_one_before_was_needed() -> None:
+    producer = transactional(auto_complete=False)
+    producer.produce("t", b"v", on_delivery=lambda metadata, error: None)
+    producer.error_next(KafkaError("lost"))
+    producer.abort_transaction()
+    with pytest.raises(IllegalStateError, match=r"^abort_transaction\(\) in state READY$"):
+        producer.abort_transaction()
+
+
 def test_a_record_that_is_refused_at_the_call_dooms_the_transaction_and_a_wrong_type_does_not() -> None:
     producer = transactional()
     with pytest.raises(TypeError):
