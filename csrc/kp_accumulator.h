@@ -53,7 +53,9 @@ static inline size_t kp_record_limit(const kp_core *core) {
 
 /* Pump: moves what is sealed to the end of p->queue; true if there was any. */
 bool kp_accumulator_collect(kp_partition *p);
-/* Pump: takes the open batch too. KP_AGAIN: an appender holds the lock and has been asked to seal. */
+/* Pump: takes the open batch too. KP_AGAIN: an appender holds the lock; try again in the next step. It has been asked
+ * to seal, but may be past its look: it unlocks by a plain store, which processors let a later load overtake (x86 in
+ * some percent of such meetings), and a barrier for each record is not worth it. */
 kp_status kp_accumulator_seal_open(kp_partition *p);
 /* Pump: the same, waiting for the appender; for the rare commands that end batches. */
 void kp_accumulator_seal_now(kp_partition *p);

@@ -65,6 +65,7 @@ static void free_core(kp_core *core) {
         next = t->next;
         free_topic(t);
     }
+    kp_topic_index_free(&core->topic_index);
     kp_queue_free(&core->events);
     kp_queue_free(&core->commands);
     kp_pool_free(&core->pool);
@@ -90,15 +91,6 @@ void kp_core_release(kp_core *core) {
 
 /* --- topics --- */
 
-static kp_topic *find_topic(kp_core *core, const char *name, size_t len) {
-    for (kp_topic *t = atomic_load_explicit(&core->topics, memory_order_acquire); t != NULL; t = t->next) {
-        if (t->name_len == len && memcmp(t->name, name, len) == 0) {
-            return t;
-        }
-    }
-    return NULL;
-}
-
 static kp_topic *new_topic(kp_core *core, const char *name, size_t len) {
     kp_topic *t = calloc(1, sizeof *t);
     if (t == NULL) {
@@ -117,19 +109,25 @@ static kp_topic *new_topic(kp_core *core, const char *name, size_t len) {
     return t;
 }
 
+static kp_topic *add_topic_locked(kp_core *core, const char *name, size_t len) {
+    kp_topic *t = kp_topic_index_reserve(&core->topic_index) == KP_OK ? new_topic(core, name, len) : NULL;
+    if (t != NULL) {
+        t->next = atomic_load(&core->topics);
+        atomic_store_explicit(&core->topics, t, memory_order_release);
+        kp_topic_index_add(&core->topic_index, t);
+    }
+    return t;
+}
+
 kp_topic *kp_core_topic(kp_core *core, const char *name, size_t len) {
-    kp_topic *t = find_topic(core, name, len);
+    kp_topic *t = kp_topic_index_find(&core->topic_index, name, len);
     if (t != NULL) {
         return t;
     }
     kp_mutex_lock(&core->topics_lock);
-    t = find_topic(core, name, len);
+    t = kp_topic_index_find(&core->topic_index, name, len);
     if (t == NULL) {
-        t = new_topic(core, name, len);
-        if (t != NULL) {
-            t->next = atomic_load(&core->topics);
-            atomic_store_explicit(&core->topics, t, memory_order_release);
-        }
+        t = add_topic_locked(core, name, len);
     }
     kp_mutex_unlock(&core->topics_lock);
     return t;

@@ -16,6 +16,7 @@
 #include "kp_queue.h"
 #include "kp_result.h"
 #include "kp_stats.h"
+#include "kp_topic_index.h"
 
 typedef struct kp_config {
     const char *client_id;        /* copied */
@@ -130,7 +131,8 @@ typedef struct kp_core {
 
     kp_pool pool;
     kp_mutex topics_lock;
-    _Atomic(kp_topic *) topics;
+    _Atomic(kp_topic *) topics; /* all of them, the newest first */
+    kp_topic_index topic_index; /* the same by name */
     atomic_ullong next_batch_id;
 
     /* App to pump. */

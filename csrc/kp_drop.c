@@ -40,11 +40,15 @@ static candidate find_oldest(const kp_pump *pump) {
     return oldest;
 }
 
-/* False: nothing may be dropped now. An appender that holds the open batch seals it, and wakes the pump again. */
+/* False: nothing may be dropped now. */
 static bool drop_one(kp_pump *pump) {
     static const kp_failure dropped = {.code = KP_CODE_DROPPED, .persisted = KP_NOT_PERSISTED, .node = -1};
     const candidate oldest = find_oldest(pump);
-    if (oldest.p == NULL || (oldest.b == NULL && kp_accumulator_seal_open(oldest.p) != KP_OK)) {
+    if (oldest.p == NULL) {
+        return false;
+    }
+    if (oldest.b == NULL && kp_accumulator_seal_open(oldest.p) != KP_OK) {
+        pump->has_more = true; /* an appender is in it */
         return false;
     }
     kp_batch *b = oldest.b != NULL ? oldest.b : first_unsent(oldest.p);

@@ -283,7 +283,7 @@ static kp_batch *take_fresh(kp_pump *pump, kp_partition *p) {
         kp_accumulator_collect(p);
     }
     if (kp_first_queued(p) == NULL && open_is_due(pump, p) && kp_accumulator_seal_open(p) == KP_AGAIN) {
-        pump->has_more = true; /* the appender that holds the lock seals for us, or the next step succeeds */
+        pump->has_more = true; /* an appender is in it */
     }
     return kp_first_queued(p);
 }

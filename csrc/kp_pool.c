@@ -113,18 +113,23 @@ static bool is_time_to_serve(const kp_pool *pool) {
            kp_clock_ns() - KP_OWNER(front, kp_pool_waiter, link)->since_ns >= SERVED_AFTER_NS;
 }
 
+/* The condition is everybody's: others who are served wake this one too. */
+static void sleep_locked(kp_pool *pool, const kp_pool_waiter *w, int64_t until) {
+    bool in_time = true;
+    while (w->status == KP_AGAIN && in_time) {
+        in_time = kp_cond_wait_until(&pool->cond, &pool->lock, until);
+    }
+}
+
 kp_status kp_pool_wait(kp_pool *pool, kp_pool_waiter *w, int64_t slice_deadline_ns) {
     const int64_t moment_ends = w->since_ns + SERVED_AFTER_NS;
     kp_mutex_lock(&pool->lock);
     serve_waiters_locked(pool);
-    bool in_time = true;
-    if (w->status == KP_AGAIN && moment_ends < slice_deadline_ns &&
-        !kp_cond_wait_until(&pool->cond, &pool->lock, moment_ends)) {
+    if (moment_ends < slice_deadline_ns) {
+        sleep_locked(pool, w, moment_ends);
         serve_waiters_locked(pool); /* what came back within the moment woke nobody */
     }
-    while (w->status == KP_AGAIN && in_time) {
-        in_time = kp_cond_wait_until(&pool->cond, &pool->lock, slice_deadline_ns);
-    }
+    sleep_locked(pool, w, slice_deadline_ns);
     const kp_status status = w->status;
     kp_mutex_unlock(&pool->lock);
     return status;

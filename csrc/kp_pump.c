@@ -156,10 +156,14 @@ static bool is_short_in_vain(kp_core *core) {
     return atomic_load(&core->pool.n_waiting) == 0 && kp_pool_available(&core->pool) < core->pool.slab_size;
 }
 
-static void seal_all(kp_pump *pump) {
+/* False: an appender is in one of them. */
+static bool seal_all(kp_pump *pump) {
+    bool are_sealed = true;
     for (size_t i = 1; i <= pump->timers.count; i++) {
-        (void)kp_accumulator_seal_open(KP_OWNER(pump->timers.slots[i], kp_partition, timer));
+        kp_partition *p = KP_OWNER(pump->timers.slots[i], kp_partition, timer);
+        are_sealed = kp_accumulator_seal_open(p) == KP_OK && are_sealed;
     }
+    return are_sealed;
 }
 
 /* A flush or a wait for memory began: every open batch is ready, whatever its linger. true: the oldest may be dropped. */
@@ -170,9 +174,10 @@ static bool notice_urgency(kp_pump *pump) {
     if (now == pump->urgent_seen && !drops) {
         return false;
     }
-    pump->urgent_seen = now;
-    if (is_short_in_vain(core)) {
-        seal_all(pump);
+    if (is_short_in_vain(core) && !seal_all(pump)) {
+        pump->has_more = true;
+    } else {
+        pump->urgent_seen = now;
     }
     kp_pump_refresh_waiting(pump);
     return drops;

@@ -629,6 +629,14 @@ class TransactionAbortableError(ApiError):
 
     code = 120
 
+    @classmethod
+    def because_of(cls, cause: KafkaError, *, persisted: Persisted = "no") -> TransactionAbortableError:
+        """Return what calls raise after `cause` befell a record; a code that both have is told once."""
+        text = cause.message if cause.code == cls.code else str(cause)
+        error = cls(f"the transaction can only be aborted: {text}", requires_abort=True, persisted=persisted)
+        error.__cause__ = cause
+        return error
+
 
 class RebootstrapRequiredError(ApiError):
     """The broker asks the client to start again from bootstrap.servers (KIP-1102)."""

@@ -64,9 +64,10 @@ class InterceptorChain:
                     metadata.topic,
                 )
 
-    def on_send_error(self, record: ProducerRecord, error: Exception) -> None:
-        """Tell every interceptor that a record failed before it was accepted."""
-        self.on_acknowledgement(_failed_metadata(record, error), error, _sent_headers(record))
+    def on_send_error(self, record: ProducerRecord, error: BaseException) -> None:
+        """Tell every interceptor that a record failed before it was accepted; a wait may have been interrupted."""
+        told = error if isinstance(error, Exception) else _interrupted(record, error)
+        self.on_acknowledgement(_failed_metadata(record, told), told, _sent_headers(record))
 
     def listener(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> OnDelivery:
         """Return the delivery callback of an intercepted record, which calls the user's own afterwards."""
@@ -136,6 +137,17 @@ def _as_pairs(headers: object) -> Headers:
 
 def _sent_headers(record: ProducerRecord) -> Headers:
     return record.headers if isinstance(record.headers, tuple) else ()
+
+
+def _interrupted(record: ProducerRecord, cause: BaseException) -> KafkaError:
+    """What on_acknowledgement is told of Ctrl-C in a wait, as Java tells of an InterruptException."""
+    error = KafkaError(
+        f"interrupted by {type(cause).__name__} before the record was accepted",
+        topic=record.topic,
+        persisted="no",
+    )
+    error.__cause__ = cause
+    return error
 
 
 def _failed_metadata(record: ProducerRecord, error: Exception | None) -> RecordMetadata:

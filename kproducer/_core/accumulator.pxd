@@ -20,7 +20,7 @@ cdef class TopicHandle:
 cdef class RecordAppender:
     cdef Pump _pump
     cdef dict _handles
-    cdef TopicHandle _last
+    cdef PyObject *_last  # a TopicHandle of _handles, which holds it for good: a plain store, whatever threads do
     cdef object _prepare
     cdef object _interceptors
     cdef object _explain_topic
@@ -30,6 +30,7 @@ cdef class RecordAppender:
     cdef bint _raises_when_full
     cdef bint _is_ready
     cdef bint _is_plain  # nothing has to see or prepare a record
+    cdef TopicHandle known_handle(self, topic)
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
     cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
@@ -40,10 +41,10 @@ cdef class RecordAppender:
     cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1
     cdef int append_noted(self, topic, value, key, headers, partition, timestamp_ms, SendManyResult result) except -1
     cdef int append_sequence(self, topic, values, SendManyResult result) except -1
-    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1
-    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+    cdef int32_t append_run(self, TopicHandle handle, const kp_slice *run, int32_t n, SendManyResult result) except -1
+    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
                           SendManyResult result) except -1
-    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+    cdef int append_line(self, TopicHandle handle, const kp_slice *line, const kp_record *common, int32_t partition,
                          SendManyResult result) except -1
     cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                            kp_append_options *options, kp_place *place, kp_record *record) except -1
@@ -56,6 +57,7 @@ cdef class RecordAppender:
                           kp_place *place, kp_record *record) except -1
     cdef int listen_and_append(self, TopicHandle handle, on_delivery, kp_append_options *options,
                                kp_place *place, kp_record *record) except -1
+    cdef int remember_checked(self, on_delivery) except -1
     cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                             kp_record *record) except -1
     cdef int wait_and_append(self, kp_status status, size_t needed, TopicHandle handle, kp_append_options *options,

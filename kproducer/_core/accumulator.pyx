@@ -1,5 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True
 """The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
@@ -151,7 +152,7 @@ cdef class RecordAppender:
 
     def __cinit__(self):
         self._handles = {}
-        self._last = NO_HANDLE
+        self._last = <PyObject *>NO_HANDLE
 
     def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False,
                 interceptors=None):
@@ -173,14 +174,18 @@ cdef class RecordAppender:
         self._raises_when_full = raises_when_full
         self._is_ready = True
 
+    cdef TopicHandle known_handle(self, topic):
+        """The handle of a topic that was asked for before, else None; runs nobody's code."""
+        if topic is (<TopicHandle>self._last).name:  # one object holds name and topic: two threads cannot mix them up
+            return <TopicHandle>self._last
+        return <TopicHandle>self._handles.get(topic) if type(topic) is str else None
+
     cdef TopicHandle handle(self, topic):
-        if topic is self._last.name:  # one object holds name and topic: two threads cannot mix them up
-            return self._last
-        cdef TopicHandle found = self._handles.get(topic) if type(topic) is str else None
+        cdef TopicHandle found = self.known_handle(topic)
         if found is None:
             found = self.new_handle(topic)
-            self._handles[found.name] = found
-        self._last = found
+            found = <TopicHandle>self._handles.setdefault(found.name, found)  # another thread's, if it came first
+        self._last = <PyObject *>found
         return found
 
     cdef TopicHandle new_handle(self, topic):
@@ -195,7 +200,7 @@ cdef class RecordAppender:
         """The common case: bytes to a known topic with room in its open batch. False: nothing was taken."""
         cdef const uint8_t *key_data = NULL
         cdef Py_ssize_t key_size = -1
-        cdef PyObject *handle = <PyObject *>self._last
+        cdef PyObject *handle = self._last
         if not self._is_plain or not PyBytes_CheckExact(value):
             return False
         if key is not NULL and key != <PyObject *>None:
@@ -281,9 +286,11 @@ cdef class RecordAppender:
         cdef Py_ssize_t at = 0
         cdef int32_t n, done
         cdef PyObject *value
+        cdef TopicHandle handle
         if IS_FREE_THREADED:
             values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
         while at < PySequence_Fast_GET_SIZE(values):
+            handle = self.known_handle(topic)  # from here to the end of the run nothing may run that changes the list
             n = 0
             while n < RUN and at + n < PySequence_Fast_GET_SIZE(values):
                 value = PySequence_Fast_GET_ITEM(values, at + n)
@@ -292,14 +299,15 @@ cdef class RecordAppender:
                 run[n].data = <const uint8_t *>PyBytes_AS_STRING(<object>value)
                 run[n].len = PyBytes_GET_SIZE(<object>value)
                 n += 1
-            done = self.append_run(topic, run, n, result) if n > 0 else 0
+            done = self.append_run(handle, run, n, result) if n > 0 and handle is not None else 0
             if done == 0:
-                self.append_noted(topic, <object>PySequence_Fast_GET_ITEM(values, at), None, None, None, None, result)
+                alone = <object>PySequence_Fast_GET_ITEM(values, at)  # ours: the list may lose it while we wait
+                self.append_noted(topic, alone, None, None, None, None, result)
                 done = 1
             at += done
         return 0
 
-    cdef int32_t append_run(self, topic, const kp_slice *run, int32_t n, SendManyResult result) except -1:
+    cdef int32_t append_run(self, TopicHandle handle, const kp_slice *run, int32_t n, SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef int32_t done
@@ -307,7 +315,7 @@ cdef class RecordAppender:
         options.want_result = True
         options.held = result.held
         options.n_held = result.n_held
-        done = kp_append_run(self.handle(topic).topic, run, n, &options, &place)
+        done = kp_append_run(handle.topic, run, n, &options, &place)
         if done > 0:
             result.note(place.result, place.partition, place.index, done)
         return done
@@ -328,7 +336,8 @@ cdef class RecordAppender:
             return self.send_many(topic, lines, None, headers, partition, timestamp_ms)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.append_lines(topic, <const char *>view.buf, view.len, headers, partition, timestamp_ms, result)
+            self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition, timestamp_ms,
+                              result)
         except BaseException as error:
             tell_accepted(error, "send_lines", result)
             raise
@@ -336,7 +345,7 @@ cdef class RecordAppender:
             PyBuffer_Release(&view)
         return result
 
-    cdef int append_lines(self, topic, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
+    cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
                           SendManyResult result) except -1:
         cdef kp_slice run[RUN]
         cdef const char *end = data + size
@@ -344,34 +353,36 @@ cdef class RecordAppender:
         cdef int32_t at = 0
         cdef int32_t done
         cdef bint is_plain = headers is None and partition is None and timestamp_ms is None
+        cdef int32_t wanted = -1 if partition is None else partition_of(partition)
+        cdef kp_record common  # what every line has
+        memset(&common, 0, sizeof(common))
+        common.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
+        common.key_len = -1
+        _encoded = set_headers(&common, headers)  # lives as long as this call
         while at < n or data < end:
             if at == n:
                 data = split_lines(data, end, run, &n)
                 at = 0
-            done = self.append_run(topic, run + at, n - at, result) if is_plain else 0
+            done = self.append_run(handle, run + at, n - at, result) if is_plain else 0
             if done == 0:
-                self.append_line(topic, &run[at], headers, partition, timestamp_ms, result)
+                self.append_line(handle, &run[at], &common, wanted, result)
                 done = 1
             at += done
         return 0
 
-    cdef int append_line(self, topic, const kp_slice *line, headers, partition, timestamp_ms,
+    cdef int append_line(self, TopicHandle handle, const kp_slice *line, const kp_record *common, int32_t partition,
                          SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
-        cdef kp_record record
+        cdef kp_record record = common[0]
         memset(&options, 0, sizeof(options))
-        memset(&record, 0, sizeof(record))
         options.want_result = True
         options.held = result.held
         options.n_held = result.n_held
-        options.partition = -1 if partition is None else partition_of(partition)
-        record.timestamp_ms = KP_NOW if timestamp_ms is None else timestamp_of(timestamp_ms)
-        record.key_len = -1
+        options.partition = partition
         record.value = line.data
         record.value_len = line.len
-        _encoded = set_headers(&record, headers)
-        self.append_or_wait(self.handle(topic), &options, &place, &record)
+        self.append_or_wait(handle, &options, &place, &record)
         result.note(place.result, place.partition, place.index, 1)
         return 0
 
@@ -403,7 +414,7 @@ cdef class RecordAppender:
             return self.append_object(sent.topic, sent.value, sent.key, sent.headers, sent.partition,
                                       sent.timestamp_ms, self._interceptors.listener(sent, on_delivery), options,
                                       place, record)
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C in a wait too
             self._interceptors.on_send_error(sent, error)
             raise
 
@@ -474,7 +485,7 @@ cdef class RecordAppender:
         cdef kp_listener listener
         if on_delivery is not self._checked_callback:
             check_callback(on_delivery)
-            self._checked_callback = on_delivery
+            self.remember_checked(on_delivery)
         if not self._pump.has_listeners:
             self._pump.first_listener()
         listener.object = <void *>on_delivery
@@ -487,6 +498,13 @@ cdef class RecordAppender:
         except BaseException:
             Py_DECREF(on_delivery)
             raise
+
+    cdef int remember_checked(self, on_delivery) except -1:
+        """Keep a callback that need not be checked again; the one before goes last, since its end may call send()."""
+        with cython.critical_section(self):
+            _before = self._checked_callback
+            self._checked_callback = on_delivery
+        return 0
 
     cdef int append_or_wait(self, TopicHandle handle, kp_append_options *options, kp_place *place,
                             kp_record *record) except -1:
@@ -703,11 +721,13 @@ cdef RecordFuture new_future(Pump pump, const kp_place *place, Py_ssize_t key_si
 cdef PyMethodDef METHODS[2]
 METHODS[0] = PyMethodDef(
     "send", <PyCFunction><void *>call_send, METH_FASTCALL | METH_KEYWORDS,
-    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)"
+    "\n--\n\n"
     "Append a record and return the RecordFuture of its outcome. See KafkaProducer.")
 METHODS[1] = PyMethodDef(
     "produce", <PyCFunction><void *>call_produce, METH_FASTCALL | METH_KEYWORDS,
-    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)\n--\n\n"
+    "produce($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, on_delivery=None)"
+    "\n--\n\n"
     "Append a record; failures without on_delivery are raised by the next flush(). See KafkaProducer.")
 
 

@@ -141,6 +141,14 @@ cdef void release_unobserved(kp_core *core) noexcept:
         free(list)
 
 
+cdef bytes refusal_text(error):
+    """What an error says beside its code, which goes along as a number: its message, and its topic if that lacks it."""
+    text = error.message
+    if error.topic is not None and error.topic not in text:
+        text = f"{error.topic}: {text}"
+    return text.encode("utf-8", "replace")
+
+
 cdef class Pump:
     """The C core of one producer: accumulator, pump thread, queues."""
 
@@ -522,7 +530,7 @@ cdef class Pump:
         text = b""
         memset(&why, 0, sizeof(why))
         if failure is not None:
-            text = str(failure).encode("utf-8", "replace")
+            text = refusal_text(failure)
             why.code = KP_CODE_TXN_REFUSED if failure.code is None else failure.code
             why.node = -1
             why.message = text
@@ -542,7 +550,7 @@ cdef class Pump:
         cdef kp_failure failure
         if gen == 0:
             return 0
-        text = str(error).encode("utf-8", "replace")
+        text = refusal_text(error)
         failure.code = KP_CODE_TXN_REFUSED if error.code is None else error.code
         failure.persisted = 0
         failure.attempts = 0

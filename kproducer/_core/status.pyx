@@ -124,8 +124,7 @@ cdef int raise_no_transaction(kp_core *core) except -1:
     free(failure.message)
     if not has_failed:
         raise IllegalStateError("no transaction is open: call begin_transaction() first")
-    cause = make_error(failure.code, message, {})
-    raise TransactionAbortableError(f"the transaction can only be aborted: {cause}", persisted="no") from cause
+    raise TransactionAbortableError.because_of(make_error(failure.code, message, {}))
 
 
 cdef object topic_failure(kp_topic *topic, str name):

@@ -484,6 +484,7 @@ class TransactionManager:
         self._txn = _Transaction(generation=self._txn.generation, is_v2=self._txn.is_v2)
         self._orders.append(Over(self._txn.generation))
         self._move(State.INITIALIZING if needs_epoch else State.READY)
+        self.error = None  # it was of the transaction that is over
         self._finish(
             Call.ABORT if was_aborting else Call.COMMIT, _committed() if was_aborting and committed else None
         )
@@ -593,13 +594,10 @@ class TransactionManager:
         return f": {self.error}" if self.error is not None else ""
 
     def _abortable_error(self) -> TransactionAbortableError:
-        error = TransactionAbortableError(
-            f"the transaction can only be aborted: {self.error}",
-            requires_abort=True,
-            persisted="maybe" if self._may_be_committed else "no",
+        assert self.error is not None  # it is what made the state
+        return TransactionAbortableError.because_of(
+            self.error, persisted="maybe" if self._may_be_committed else "no"
         )
-        error.__cause__ = self.error
-        return error
 
     def _coordinator_error(
         self, code: int, api: str, topic: str | None = None, partition: int | None = None

@@ -224,7 +224,7 @@ class ProducerConfig:
         "Whether the built-in partitioner treats records with a key like those without.", kip=794,
     )
 
-    interceptor_classes: tuple[Interceptor, ...] = _key(  # noqa: RUF009  # the call makes a field()
+    interceptor_classes: tuple[Interceptor, ...] = _key(
         "interceptor.classes", Objects("a list of interceptors"), (),
         "Instances that see each record before it is serialized, and each outcome, in this order.",
         kip=42,

@@ -24,13 +24,18 @@ from kproducer import (
     TopicPartition,
     parse_config,
 )
+from kproducer.interceptors import InterceptorChain
 from kproducer.testing.mock_arguments import (
     Headers,
+    as_block,
+    as_record,
+    check_callback,
     check_group,
     check_offsets,
     check_record,
     check_timeout,
     check_topic,
+    lines_of,
 )
 from kproducer.testing.mock_log import MockLog
 from kproducer.testing.mock_partitions import MockPartitions, Partitions
@@ -53,10 +58,11 @@ _NOBODY: Final = "127.0.0.1:9092"  # never dialled
 class MockProducer(KafkaProducer):
     """A KafkaProducer whose records go nowhere, for tests of the code that sends them.
 
-    It checks arguments and raises as KafkaProducer does, calls serializers, partitioner and callbacks, and keeps what
-    was sent in `history`. With `auto_complete=False` the test decides when each record is acknowledged
-    (`complete_next`) or failed (`error_next`), in the order in which they were sent. Callbacks run on the thread
-    that brings the outcome. It never waits: a topic or partition that is not there is a KafkaTimeoutError at once.
+    It checks arguments and raises as KafkaProducer does, calls interceptors, serializers, partitioner and callbacks,
+    and keeps what was sent in `history`. With `auto_complete=False` the test decides when each record is
+    acknowledged (`complete_next`) or failed (`error_next`), in the order in which they were sent. Callbacks run on
+    the thread that brings the outcome. It never waits: a topic or partition that is not there is a
+    KafkaTimeoutError at once.
 
     Args:
         config: as of KafkaProducer, and checked like it; `bootstrap.servers` may be missing.
@@ -86,6 +92,8 @@ class MockProducer(KafkaProducer):
         **overrides: object,
     ) -> None:
         self._settings = _parsed(config, overrides)
+        classes = self._settings.interceptor_classes
+        self._chain = InterceptorChain(classes) if classes else None
         self._name = self._settings.client_id or f"mock-producer-{next(_numbers)}"
         self._auto_complete = auto_complete
         self._partitions = MockPartitions(partitions)
@@ -112,7 +120,8 @@ class MockProducer(KafkaProducer):
     def history(self) -> list[ProducerRecord]:
         """The records that were sent, in order, as they were given; those of a transaction once it is committed.
 
-        Bytes-like keys and values are copied to bytes; what goes through a serializer is the object itself.
+        With interceptors: as those made them. Bytes-like keys and values are copied to bytes; what goes through a
+        serializer is the object itself.
         """
         with self._lock:
             return list(self._log.history)
@@ -243,8 +252,9 @@ class MockProducer(KafkaProducer):
         on_delivery: OnDelivery | None = None,
     ) -> MockRecordFuture:
         """Take a record and return the future of its outcome. See KafkaProducer."""
-        record = _record(topic, value, key, headers, partition, timestamp_ms)
-        return MockRecordFuture(self._take(record, on_delivery, is_watched=True))
+        record = as_record(topic, value, key, headers, partition, timestamp_ms)
+        delivery = self._take(record, on_delivery, is_watched=True)
+        return MockRecordFuture(delivery, is_asked=on_delivery is not None)
 
     def produce(
         self,
@@ -257,7 +267,7 @@ class MockProducer(KafkaProducer):
         on_delivery: OnDelivery | None = None,
     ) -> None:
         """Take a record; failures without on_delivery are raised by the next flush(). See KafkaProducer."""
-        record = _record(topic, value, key, headers, partition, timestamp_ms)
+        record = as_record(topic, value, key, headers, partition, timestamp_ms)
         self._take(record, on_delivery, is_watched=on_delivery is not None)
 
     def send_many(
@@ -271,14 +281,14 @@ class MockProducer(KafkaProducer):
     ) -> MockSendManyResult:
         """Take many records and return one result. See KafkaProducer."""
         result = MockSendManyResult()
-        key_iterator = None if keys is None else iter(keys)
         end = object()
         key = None
         with _telling_accepted("send_many", result):
+            key_iterator = None if keys is None else iter(keys)
             for value in values:
                 if key_iterator is not None and (key := next(key_iterator, end)) is end:
                     raise ValueError("keys has fewer items than values")
-                record = _record(topic, value, key, headers, partition, timestamp_ms)
+                record = as_record(topic, value, key, headers, partition, timestamp_ms)
                 result.note(self._take(record, None, is_watched=True))
             if key_iterator is not None and next(key_iterator, end) is not end:
                 raise ValueError("keys has more items than values")
@@ -294,13 +304,13 @@ class MockProducer(KafkaProducer):
     ) -> MockSendManyResult:
         """Take each line of a bytes-like block and return one result. See KafkaProducer."""
         self._require_alive()
-        if self._log.has_steps:
-            return self.send_many(topic, _lines(bytes(data)), None, headers, partition, timestamp_ms)
-        block = _block(data)
+        if self._log.has_steps or self._chain is not None:
+            return self.send_many(topic, lines_of(bytes(data)), None, headers, partition, timestamp_ms)
+        block = as_block(data)
         with _telling_accepted("send_lines", result := MockSendManyResult()):
             name = check_topic(topic)
             same = check_record(None, None, headers, partition, timestamp_ms)  # before the first line
-            for line in _lines(block):
+            for line in lines_of(block):
                 record = ProducerRecord(name, line, None, same.headers, same.partition, same.timestamp_ms)
                 result.note(self._take(record, None, is_watched=True))
         return result
@@ -332,6 +342,8 @@ class MockProducer(KafkaProducer):
                 self._log.abort()
             self._log.settle_all(_closed_early() if seconds == 0 else None)
         self._ledger.run_callbacks()
+        if self._chain is not None:
+            self._chain.close()
         self._ledger.raise_unobserved()
 
     # --- KafkaProducer: transactions ---------------------------------------------------------------------
@@ -420,20 +432,44 @@ class MockProducer(KafkaProducer):
     # --- inside ------------------------------------------------------------------------------------------
 
     def _take(self, given: ProducerRecord, on_delivery: OnDelivery | None, *, is_watched: bool) -> Delivery:
-        """Check a record and accept it; a KafkaError dooms the open transaction, which is then not the one meant."""
+        """Have the interceptors see a record, then accept it; they hear of a refusal too."""
         self._require_alive()
         self._txn.require_for_send()
+        if self._chain is None:
+            delivery = self._accept(given, on_delivery, is_watched=is_watched)
+        else:
+            delivery = self._accept_intercepted(self._chain, given, on_delivery, is_watched=is_watched)
+        if self._auto_complete:
+            self.complete_next()
+        return delivery
+
+    def _accept_intercepted(
+        self,
+        chain: InterceptorChain,
+        given: ProducerRecord,
+        on_delivery: OnDelivery | None,
+        *,
+        is_watched: bool,
+    ) -> Delivery:
+        if on_delivery is not None:
+            check_callback(on_delivery, "on_delivery")
+        sent = chain.on_send(given)
+        try:
+            return self._accept(sent, chain.listener(sent, on_delivery), is_watched=is_watched)
+        except BaseException as error:
+            chain.on_send_error(sent, error)
+            raise
+
+    def _accept(self, given: ProducerRecord, on_delivery: OnDelivery | None, *, is_watched: bool) -> Delivery:
+        """Check a record and accept it; a KafkaError dooms the open transaction, which is then not the one meant."""
         try:
             _raise_if_set(self.send_exception)
-            delivery = self._log.accept(given, on_delivery, is_watched=is_watched)
+            return self._log.accept(given, on_delivery, is_watched=is_watched)
         except (IllegalStateError, SerializationError):
             raise
         except KafkaError as error:
             self._txn.doom(error)
             raise
-        if self._auto_complete:
-            self.complete_next()
-        return delivery
 
     def _settle_next(self, error: KafkaError | None) -> bool:
         is_settled = self._log.settle_next(error)
@@ -471,35 +507,6 @@ def _parsed(config: Mapping[str, object] | None, overrides: Mapping[str, object]
 def _raise_if_set(error: BaseException | None) -> None:
     if error is not None:
         raise error
-
-
-def _record(
-    topic: str | ProducerRecord,
-    value: Any,
-    key: Any,
-    headers: Headers | None,
-    partition: int | None,
-    timestamp_ms: int | None,
-) -> ProducerRecord:
-    """The arguments of a call as one; a ProducerRecord stands for all of them."""
-    if type(topic) is ProducerRecord:
-        return topic
-    return ProducerRecord(topic, value, key, headers, partition, timestamp_ms)  # type: ignore[arg-type]  # checked later
-
-
-def _block(data: bytes | bytearray | memoryview) -> bytes:
-    try:
-        view = memoryview(data)
-    except TypeError:
-        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
-    if not view.c_contiguous:
-        raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return bytes(view)
-
-
-def _lines(data: bytes) -> list[bytes]:
-    lines = data.split(b"\n")
-    return lines if lines[-1] else lines[:-1]
 
 
 @contextmanager

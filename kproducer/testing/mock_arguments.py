@@ -16,6 +16,7 @@ from kproducer import (
     Header,
     InvalidTopicError,
     OffsetAndMetadata,
+    ProducerRecord,
     RecordTooLargeError,
     SerializationError,
     TopicPartition,
@@ -44,6 +45,37 @@ class CheckedRecord(NamedTuple):
     def size(self) -> int:
         """Bytes of key, value and headers."""
         return len(self.key or b"") + len(self.value or b"") + self.headers_size
+
+
+def as_record(
+    topic: str | ProducerRecord,
+    value: Any,
+    key: Any,
+    headers: Headers | None,
+    partition: int | None,
+    timestamp_ms: int | None,
+) -> ProducerRecord:
+    """The arguments of a call as one; a ProducerRecord stands for all of them."""
+    if type(topic) is ProducerRecord:
+        return topic
+    return ProducerRecord(topic, value, key, headers, partition, timestamp_ms)  # type: ignore[arg-type]  # checked later
+
+
+def as_block(data: bytes | bytearray | memoryview) -> bytes:
+    """The block that lines are to be made of; raise TypeError or BufferError."""
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return bytes(view)
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """The lines of a block; a newline at its end begins no other."""
+    lines = data.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def check_topic(name: object) -> str:

@@ -44,9 +44,9 @@ class MockLog:
 
     @property
     def has_steps(self) -> bool:
-        """Whether keys or values pass through a serializer or a partitioner."""
+        """Whether records pass through a serializer, a partitioner or the rules of a bundle."""
         cfg = self._config
-        steps = (cfg.key_serializer, cfg.value_serializer, cfg.partitioner_class)
+        steps = (cfg.key_serializer, cfg.value_serializer, cfg.partitioner_class, cfg.record_rules)
         return any(step is not None for step in steps)
 
     def counts(self) -> dict[str, float]:
@@ -75,6 +75,8 @@ class MockLog:
         """What serializers and partitioner make of a record."""
         cfg = self._config
         value, key, partition = given.value, given.key, given.partition
+        if cfg.record_rules is not None:
+            cfg.record_rules.check(topic, given.headers)
         if cfg.key_serializer is not None:
             key = serialize("key", cfg.key_serializer, topic, key)
         if cfg.value_serializer is not None:

@@ -164,13 +164,15 @@ def _call(delivery: Delivery, fn: Callable[[], object]) -> None:
 
 
 class MockRecordFuture(RecordFuture):
-    """What `MockProducer.send()` returns: a RecordFuture whose outcome the test decides."""
+    """What `MockProducer.send()` returns: a RecordFuture whose outcome the test decides.
 
-    def __init__(self, delivery: Delivery) -> None:
+    Args:
+        is_asked: there is a callback, which hears of a failure even if the future is dropped.
+    """
+
+    def __init__(self, delivery: Delivery, *, is_asked: bool) -> None:
         self._delivery = delivery
-        self._is_asked = (
-            delivery.on_delivery is not None
-        )  # which hears of a failure even if the future is dropped
+        self._is_asked = is_asked
 
     def __del__(self) -> None:
         if not self._is_asked:

@@ -125,7 +125,7 @@ class MockTransaction:
         """End the transaction; return what it held."""
         ended = self.records, self.offsets
         self.forget()
-        self.state = State.READY
+        self.state, self._cause = State.READY, None
         self.was_committed, self.was_aborted = is_commit, not is_commit
         self.commits += is_commit
         return ended
@@ -145,8 +145,5 @@ class MockTransaction:
         return "" if self._cause is None else f": {self._cause}"
 
     def _abortable(self) -> TransactionAbortableError:
-        error = TransactionAbortableError(
-            f"the transaction can only be aborted: {self._cause}", persisted="no"
-        )
-        error.__cause__ = self._cause
-        return error
+        assert self._cause is not None  # it is what made the state
+        return TransactionAbortableError.because_of(self._cause)

@@ -213,6 +213,46 @@ static void test_batches_leave_when_a_caller_found_no_memory_and_did_not_wait(vo
     script_free(&s);
 }
 
+/* The pump meets an appender in its critical section, and the appender leaves without having seen that it is to seal. */
+static void test_an_appender_in_the_way_is_waited_for(void) {
+    for (int drops = 0; drops < 2; drops++) {
+        kp_config config = dropping_config();
+        config.drops_oldest = drops == 1;
+        const int conn = script_begin(&s, &config, 4);
+        for (int32_t i = 0; i < 4; i++) {
+            CHECK_INT(script_append(&s, i, NULL, NULL), KP_OK);
+        }
+        script_step(&s);
+        if (drops == 1) {
+            script_lead(&s, 4, -1, 0); /* nothing can be sent */
+        }
+        kp_partition *oldest = script_partition(&s, 0);
+        kp_latch_lock(&oldest->lock);
+        kp_pool_waiter w;
+        kp_pool_wait_begin(&s.core->pool, &w, SLAB);
+        kp_core_hurry(s.core);
+        CHECK_INT(kp_pool_wait(&s.core->pool, &w, 0), KP_AGAIN);
+        if (drops == 0) {
+            kp_pool_wait_end(&s.core->pool, &w, true); /* buffer.full.policy=raise */
+        }
+        CHECK_INT(kp_pump_step(s.pump, s.now), s.now); /* at once again */
+        CHECK_INT(kp_pump_step(s.pump, s.now), s.now);
+        kp_latch_unlock(&oldest->lock);
+        script_step(&s);
+        if (drops == 1) {
+            CHECK_INT(w.status, KP_OK);
+            CHECK_INT(count_of(KP_C_records_dropped), 1);
+            end_wait(&w);
+        } else {
+            script_pass(&s, 2 * MS);
+            script_request r;
+            CHECK(script_next(&s, conn, &r));
+            CHECK_INT(r.n_slots, 4);
+        }
+        script_free(&s);
+    }
+}
+
 /* --- dead letters --- */
 
 static kp_config letters_config(void) {
@@ -439,6 +479,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_batch_that_lost_its_sequence_was_sent_all_the_same),
     KP_TEST(test_nothing_is_dropped_while_there_is_memory_or_without_the_policy),
     KP_TEST(test_batches_leave_when_a_caller_found_no_memory_and_did_not_wait),
+    KP_TEST(test_an_appender_in_the_way_is_waited_for),
     KP_TEST(test_the_records_of_a_refused_batch_come_with_its_result),
     KP_TEST(test_only_the_guilty_records_of_a_batch_are_dead_letters),
     KP_TEST(test_a_topic_that_fails_makes_dead_letters_of_what_is_unsent),

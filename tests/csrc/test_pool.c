@@ -84,6 +84,43 @@ static void test_giving_up_a_wait_serves_those_behind(void) {
     kp_pool_free(&pool);
 }
 
+static void wait_long(void *arg) {
+    (void)kp_pool_wait(&pool, arg, kp_clock_ns() + 10LL * 1000 * 1000000);
+}
+
+/* The moment for which little memory wakes nobody is pretended to be long, and ends with a look whoever woke the waiter before. */
+static void test_a_waiter_that_is_woken_for_others_does_not_miss_what_came_back(void) {
+    enum { MOMENT_NS = 50000000 };
+    kp_chunk chunks[64] = {{0}};
+    kp_pool_waiter w;
+    kp_thread waiting;
+    CHECK_INT(kp_pool_init(&pool, SLAB, 64 * SLAB), KP_OK);
+    for (int i = 0; i < 64; i++) {
+        CHECK_INT(kp_pool_take(&pool, SLAB, &chunks[i]), KP_OK);
+    }
+    kp_pool_wait_begin(&pool, &w, SLAB);
+    const int64_t began = w.since_ns;
+    w.since_ns += MOMENT_NS;
+    CHECK_INT(kp_thread_start(&waiting, wait_long, &w), KP_OK);
+    while (kp_clock_ns() < began + MOMENT_NS / 2) { /* whenever it sleeps, it is woken for nothing */
+        kp_nap(1000000);
+        kp_mutex_lock(&pool.lock);
+        kp_cond_broadcast(&pool.cond);
+        kp_mutex_unlock(&pool.lock);
+    }
+    kp_pool_give(&pool, &chunks[0]);
+    kp_thread_join(waiting);
+    CHECK_INT(w.status, KP_OK);
+    CHECK(kp_clock_ns() - began < 5LL * 1000 * 1000000);
+    kp_pool_wait_end(&pool, &w, false);
+    kp_pool_give(&pool, &w.granted);
+    for (int i = 1; i < 64; i++) {
+        kp_pool_give(&pool, &chunks[i]);
+    }
+    CHECK_INT(pool.used, 0);
+    kp_pool_free(&pool);
+}
+
 static void test_close_wakes_all_waiters(void) {
     kp_chunk all = {0};
     kp_pool_waiter a, b;
@@ -133,6 +170,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_slab_larger_than_the_bound_never_fits),
     KP_TEST(test_waiters_are_served_in_the_order_of_their_arrival),
     KP_TEST(test_giving_up_a_wait_serves_those_behind),
+    KP_TEST(test_a_waiter_that_is_woken_for_others_does_not_miss_what_came_back),
     KP_TEST(test_close_wakes_all_waiters),
     KP_TEST(test_random_takes_and_gives_never_pass_the_bound),
 };

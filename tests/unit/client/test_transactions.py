@@ -932,6 +932,18 @@ def test_any_other_code_for_an_epoch_or_an_end_leaves_nothing_to_go_on_with(
     assert ticket.error.fatal
 
 
+def test_an_abort_too_many_does_not_quote_why_the_one_before_was_needed() -> None:
+    driver = abortable()
+    ticket = driver.manager.abort()
+    driver.drain()
+    driver.end()
+    driver.manager.told(ticket)
+    assert driver.state is State.READY
+    with pytest.raises(IllegalStateError) as caught:
+        driver.manager.abort()
+    assert str(caught.value) == "abort_transaction() in state READY"
+
+
 @pytest.mark.parametrize("api", ADDS, ids=lambda api: api.name)
 @pytest.mark.parametrize("code", [22, 25, 29, 30, 42, 82, 100, 120, 9999, -1])
 def test_code_that_dooms_the_transaction_drops_it_and_waits_for_abort(api: Api[Any, Any], code: int) -> None:

@@ -19,14 +19,28 @@ from kproducer import (
     KafkaTimeoutError,
     ProducerClosedError,
     ProducerRecord,
+    RecordDroppedError,
     RecordMetadata,
     RecordTooLargeError,
     SerializationError,
+    TransactionAbortableError,
     UnobservedDeliveryError,
+    parse_config,
 )
+from kproducer._core.accumulator import RecordAppender
+from kproducer.engine.runtime import make_pump
+from kproducer.interceptors import InterceptorChain
 from kproducer.tracing import TraceContext, TraceContextInterceptor, extract
 from tests.fakes.scripted_broker import ScriptedBroker
-from tests.unit.core.world import MakeProducer, failing, gated, records_of, values_of, wait_until
+from tests.unit.core.world import (
+    MakeProducer,
+    failing,
+    gated,
+    interrupted,
+    records_of,
+    values_of,
+    wait_until,
+)
 
 
 class Recorder(Interceptor):
@@ -251,6 +265,155 @@ def test_a_callback_that_cannot_be_called_is_refused_before_anything_is_intercep
         with pytest.raises(TypeError, match="on_delivery must be"):
             producer.send("one", b"v", on_delivery=on_delivery)
     assert (recorder.sent, recorder.heard) == ([], [])
+
+
+# --- where it gets difficult --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["send", "produce", "send_many", "send_lines"])
+def test_ctrl_c_in_an_interceptor_goes_out_of_the_call_and_nothing_is_sent(
+    broker: ScriptedBroker, make: MakeProducer, call: str
+) -> None:
+    def interrupt(record: ProducerRecord) -> ProducerRecord:
+        if not behind.sent:
+            behind.sent.append(record)
+            raise KeyboardInterrupt
+        return record
+
+    behind = Recorder()
+    producer = make(broker, interceptor_classes=[Recorder(interrupt), behind])
+    given: Any = {"send_many": [b"lost"], "send_lines": b"lost\n"}.get(call, b"lost")
+    with pytest.raises(KeyboardInterrupt):
+        getattr(producer, call)("one", given)
+    producer.send("one", b"later").result(10)
+    assert values_of(broker, "one") == [b"later"]
+
+
+def test_ctrl_c_in_a_wait_is_told_to_interceptors_and_raised(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    recorder = Recorder()
+    producer = make(broker, interceptor_classes=[recorder], allow_auto_create_topics=False)
+    with interrupted(0.2), pytest.raises(KeyboardInterrupt) as caught:
+        producer.send("unknown", b"v")
+    ((metadata, error, _),) = recorder.heard
+    assert metadata == RecordMetadata("unknown", -1)
+    assert str(error) == "interrupted by KeyboardInterrupt before the record was accepted (topic unknown)"
+    assert isinstance(error, KafkaError)
+    assert (error.__cause__, error.persisted) == (caught.value, "no")
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+def test_an_interceptor_that_ends_its_thread_does_not_end_the_delivery_of_others(
+    broker: ScriptedBroker, make: MakeProducer, end: type[BaseException]
+) -> None:
+    class Ending(Interceptor):
+        def on_acknowledgement(
+            self, metadata: RecordMetadata, error: Exception | None, headers: Headers
+        ) -> None:
+            raise end
+
+    told: list[object] = []
+    producer = make(broker, interceptor_classes=[Ending()])
+    for _ in range(3):
+        producer.produce("one", b"v", on_delivery=lambda metadata, error: told.append(error))
+    producer.flush(10)
+    assert told == [None] * 3
+
+
+def test_an_interceptor_may_send_records_of_its_own(broker: ScriptedBroker, make: MakeProducer) -> None:
+    class Auditing(Recorder):
+        def on_send(self, record: ProducerRecord) -> ProducerRecord:
+            if record.topic != "one":
+                producer.produce("one", b"audit of " + record.value)  # type: ignore[operator]
+            return super().on_send(record)
+
+    recorder = Auditing()
+    producer = make(broker, interceptor_classes=[recorder])
+    producer.send("t", b"v", partition=0).result(10)
+    producer.flush(10)
+    assert (values_of(broker, "t", 0), values_of(broker, "one")) == ([b"v"], [b"audit of v"])
+    assert len(recorder.heard) == 2
+
+
+def test_an_interceptor_that_sends_on_every_record_ends_in_no_crash(
+    broker: ScriptedBroker, make: MakeProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endless(Interceptor):
+        def on_send(self, record: ProducerRecord) -> ProducerRecord:
+            if is_endless:
+                producer.produce("one", b"again")
+            return record
+
+    is_endless = True
+    producer = make(broker, interceptor_classes=[Endless()])
+    try:
+        producer.produce("one", b"first")
+    except RecursionError:
+        pass  # or it was told to the interceptor, and logged
+    is_endless = False
+    caplog.clear()
+    assert producer.send("one", b"last").result(10).topic == "one"
+    producer.flush(10)
+    assert values_of(broker, "one")[-1] == b"last"
+
+
+def test_many_threads_pass_the_interceptors_at_once(broker: ScriptedBroker, make: MakeProducer) -> None:
+    recorder = Recorder(lambda record: record._replace(headers=(("n", record.value),)))  # type: ignore[arg-type]
+    producer = make(broker, interceptor_classes=[recorder])
+
+    def send_all(thread: int) -> None:
+        for n in range(200):
+            producer.produce("t", b"%d-%d" % (thread, n), partition=thread % 3)
+
+    threads = [threading.Thread(target=send_all, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    producer.flush(20)
+    sent = [record for p in range(3) for record in records_of(broker, "t", p)]
+    assert len(sent) == len(recorder.heard) == 800
+    assert all(record.headers == (("n", record.value),) for record in sent)
+    assert len({headers for _, _, headers in recorder.heard}) == 800
+
+
+def test_a_record_that_made_room_is_told_as_dropped(broker: ScriptedBroker, make: MakeProducer) -> None:
+    recorder = Recorder()
+    producer = make(
+        broker,
+        interceptor_classes=[recorder],
+        buffer_full_policy="drop-oldest",
+        buffer_memory=64 * 1024,
+        batch_size=16 * 1024,
+        max_request_size=16 * 1024,
+    )
+    producer.partitions_for("one")
+    with gated(broker):
+        for _ in range(40):
+            producer.produce("one", bytes(4000))
+    with pytest.raises(UnobservedDeliveryError) as caught:
+        producer.flush(20)
+    errors = [type(error) for _, error, _ in recorder.heard]
+    assert errors.count(RecordDroppedError) == caught.value.count > 0
+    assert len(errors) == 40
+
+
+def test_a_record_that_dooms_the_transaction_is_told_and_later_ones_are_not_seen() -> None:
+    config = parse_config({}, {"bootstrap_servers": "127.0.0.1:1", "transactional_id": "tx"})
+    pump, recorder, appender = make_pump(config, "intercepted"), Recorder(), RecordAppender()
+    appender._set_up(
+        pump, 10, None, lambda topic: None, lambda: "full", interceptors=InterceptorChain([recorder])
+    )
+    with pytest.raises(IllegalStateError, match="no transaction is open"):
+        appender.produce("t", b"too early")
+    pump.txn_begin(1, True)
+    with pytest.raises(KafkaTimeoutError):
+        appender.produce("t", b"no metadata")
+    with pytest.raises(TransactionAbortableError):
+        appender.produce("t", b"too late")
+    assert [record.value for record in recorder.sent] == [b"no metadata"]
+    assert [type(error) for _, error, _ in recorder.heard] == [KafkaTimeoutError]
 
 
 # --- life ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +25,7 @@ from kproducer import (
 )
 from kproducer.errors import InvalidRecordError
 from tests.fakes.scripted_broker import ScriptedBroker
-from tests.unit.core.world import MakeProducer, failing, gated, records_of, values_of
+from tests.unit.core.world import MakeProducer, failing, gated, records_of, values_of, wait_until
 
 VALUES = [b"%d" % n for n in range(2000)]
 
@@ -261,3 +262,49 @@ def test_send_lines_of_a_closed_producer_refuses_even_no_line_at_all(
     for data in (b"", b"line\n"):
         with pytest.raises(ProducerClosedError):
             producer.send_lines("one", data)
+
+
+def test_a_list_that_loses_its_values_during_the_call_sends_none_of_them_changed(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    values = [b"%05d" % n + bytes(400) for n in range(400)]
+    given = [bytes(bytearray(value)) for value in values]  # referenced by the list alone
+    producer = make(
+        broker, buffer_memory=32 * 1024, batch_size=16 * 1024, max_request_size=16 * 1024, linger_ms=0
+    )
+    producer.partitions_for("one")
+    with gated(broker) as gate:
+        others: list[bytes] = []
+
+        def take_all() -> None:
+            wait_until(lambda: producer.metrics()["buffer-available-bytes"] < 16 * 1024, "wait for memory")
+            given.clear()
+            others.extend(b"%05d" % -n + bytes(400) for n in range(1000))  # where those were
+            gate.open()
+
+        thief = threading.Thread(target=take_all)
+        thief.start()
+        result = producer.send_many("one", given)
+        thief.join()
+        result.wait(10)
+    sent = values_of(broker, "one")
+    assert 0 < len(sent) < 400
+    assert sent == values[: len(sent)]
+
+
+def test_lines_have_their_headers_once_even_from_a_generator(
+    broker: ScriptedBroker, producer: KafkaProducer
+) -> None:
+    producer.send_lines("one", b"a\nb\n", (pair for pair in [("h", b"1")])).wait(10)  # type: ignore[arg-type]
+    assert [record.headers for record in records_of(broker, "one")] == [(("h", b"1"),)] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [(("",), InvalidTopicError), (("one", None, -1), ValueError), (("one", None, None, -1), ValueError)],
+)
+def test_lines_to_nowhere_are_refused_even_if_there_are_none(
+    producer: KafkaProducer, arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        producer.send_lines(arguments[0], b"", *arguments[1:])

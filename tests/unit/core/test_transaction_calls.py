@@ -63,6 +63,38 @@ def test_a_partitioner_without_metadata_dooms_the_transaction() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (KafkaError("gone", code=29, topic="t"), "t: gone (TOPIC_AUTHORIZATION_FAILED, code 29)"),
+        (KafkaError("no t there", code=3, topic="t"), "no t there (UNKNOWN_TOPIC_OR_PARTITION, code 3)"),
+        (
+            KafkaError("gone", persisted="no"),
+            "a record of the transaction was refused: gone (TRANSACTION_ABORTABLE, code 120)",
+        ),
+    ],
+)
+def test_why_a_record_was_refused_is_told_once(raised: KafkaError, told: str) -> None:
+    config = parse_config({}, {"bootstrap_servers": "127.0.0.1:1", "transactional_id": "tx"})
+    pump = make_pump(config, "refusing")
+
+    def prepare(*arguments: object) -> tuple[object, object, int | None]:
+        raise raised
+
+    appender = RecordAppender()
+    appender._set_up(pump, 10, prepare, lambda topic: None, lambda: "full")
+    pump.txn_begin(1, True)
+    with pytest.raises(KafkaError):
+        appender.produce("t", b"1")
+    (event,) = pump.take_events()
+    assert isinstance(event, TxnFailed)
+    assert str(event.error) == told
+    with pytest.raises(TransactionAbortableError) as caught:
+        appender.produce("t", b"2")
+    own = " (TRANSACTION_ABORTABLE, code 120)"
+    assert str(caught.value) == f"the transaction can only be aborted: {told.removesuffix(own)}{own}"
+
+
+@pytest.mark.parametrize(
     ("may_have_ended", "expected"), [(True, CommitOutcomeUnknownError), (False, ProducerClosedError)]
 )
 def test_a_commit_that_a_close_cuts_off_is_unknown_once_it_may_have_arrived(

@@ -13,7 +13,9 @@ from kproducer import (
     BufferExhaustedError,
     CommitOutcomeUnknownError,
     ConfigError,
+    Headers,
     IllegalStateError,
+    Interceptor,
     KafkaError,
     KafkaTimeoutError,
     OffsetAndMetadata,
@@ -76,6 +78,42 @@ def test_with_serializers_the_history_holds_the_objects() -> None:
     metadata = producer.send("t", {"id": 1}, b"k").result(0)
     assert producer.history == [ProducerRecord("t", {"id": 1}, b"k")]
     assert metadata.serialized_value_size == len(b"{'id': 1}")
+
+
+def test_with_interceptors_the_history_holds_what_they_made() -> None:
+    class Upper(Interceptor):
+        def on_send(self, record: ProducerRecord) -> ProducerRecord:
+            return record._replace(value=record.value.upper(), headers=[("by", b"me")])  # type: ignore[attr-defined]
+
+    producer = MockProducer(interceptor_classes=[Upper()], value_serializer=str.encode)
+    producer.send("t", "text", b"k")
+    assert producer.history == [ProducerRecord("t", "TEXT", b"k", (("by", b"me"),))]
+
+
+def test_interceptors_hear_of_what_the_test_decides() -> None:
+    class Hearing(Interceptor):
+        def on_acknowledgement(
+            self, metadata: RecordMetadata, error: Exception | None, headers: Headers
+        ) -> None:
+            heard.append((metadata.offset, error))
+
+        def close(self) -> None:
+            heard.append("close")
+
+    heard: list[object] = []
+    refused, failed = BufferExhaustedError("full"), KafkaError("no leader in time")
+    producer = MockProducer(interceptor_classes=[Hearing()], auto_complete=False)
+    for _ in range(3):
+        producer.produce("t", b"v")
+    producer.send_exception = refused
+    with pytest.raises(BufferExhaustedError):
+        producer.produce("t", b"v")
+    producer.complete_next()
+    producer.error_next(failed)
+    with pytest.raises(UnobservedDeliveryError) as caught:
+        producer.close()
+    assert heard == [(-1, refused), (0, None), (-1, failed), (1, None), "close"]
+    assert caught.value.count == 1  # to have heard of it as an interceptor is not to observe it
 
 
 def test_headers_keep_the_kind_of_their_container() -> None:
@@ -437,6 +475,15 @@ def test_a_record_that_fails_leaves_only_the_abort() -> None:
     with producer.transaction():
         producer.send("t", b"next")
     assert producer.history == [ProducerRecord("t", b"next")]
+
+
+def test_an_abort_too_many_does_not_quote_why_the_one_before_was_needed() -> None:
+    producer = transactional(auto_complete=False)
+    producer.produce("t", b"v", on_delivery=lambda metadata, error: None)
+    producer.error_next(KafkaError("lost"))
+    producer.abort_transaction()
+    with pytest.raises(IllegalStateError, match=r"^abort_transaction\(\) in state READY$"):
+        producer.abort_transaction()
 
 
 def test_a_record_that_is_refused_at_the_call_dooms_the_transaction_and_a_wrong_type_does_not() -> None:

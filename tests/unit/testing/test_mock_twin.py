@@ -11,7 +11,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from kproducer import (
+    ConfigError,
     ConsumerGroupMetadata,
+    Headers,
+    Interceptor,
     KafkaError,
     KafkaProducer,
     KafkaTimeoutError,
@@ -89,7 +92,9 @@ def public(cls: type) -> dict[str, Any]:
 
 
 def shape(function: Any) -> list[tuple[str, Any, Any]]:
-    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+    """The parameters; `self` alone may be positional only, as that of a method in C is."""
+    parameters = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in parameters if p.name != "self"]
 
 
 @pytest.mark.parametrize(
@@ -289,6 +294,127 @@ def test_without_acks_offsets_are_not_known(make_both: Any) -> None:
         assert producer.send("one", b"v", timestamp_ms=1).result(10) == RecordMetadata(
             "one", 0, -1, 1, 0, -1, 1
         )
+
+
+# --- interceptors -----------------------------------------------------------------------------------------------
+
+
+class Witness(Interceptor):
+    """Notes what an interceptor is told, and in which order; `change` makes another record of one."""
+
+    def __init__(self, change: Callable[[ProducerRecord], Any] = lambda record: record) -> None:
+        self.change = change
+        self.seen: list[object] = []
+
+    def on_send(self, record: ProducerRecord) -> ProducerRecord:
+        self.seen.append(("send", record))
+        return self.change(record)  # type: ignore[no-any-return]  # some are wrong on purpose
+
+    def on_acknowledgement(self, metadata: RecordMetadata, error: Exception | None, headers: Headers) -> None:
+        place = metadata._replace(offset=min(metadata.offset, 0))
+        self.seen.append(("outcome", place, type(error), str(error), headers))
+
+    def close(self) -> None:
+        self.seen.append("close")
+
+    def take(self) -> list[object]:
+        """What was seen since the last call: records, then outcomes, which come when they come."""
+        seen, self.seen = self.seen, []
+        return sorted(seen, key=lambda fact: ("send", "outcome", "c").index(fact[0]))  # type: ignore[index]
+
+
+class Broken(Interceptor):
+    """Raises wherever it can."""
+
+    def on_send(self, record: ProducerRecord) -> ProducerRecord:
+        raise LookupError("not today")
+
+    def on_acknowledgement(self, metadata: RecordMetadata, error: Exception | None, headers: Headers) -> None:
+        raise LookupError("not today")
+
+    def close(self) -> None:
+        raise LookupError("not today")
+
+
+CHANGES: dict[str, Callable[[ProducerRecord], Any]] = {
+    "nothing": lambda record: record,
+    "all": lambda record: ProducerRecord("one", b"other", b"k", [("h", b"1")], 0, 5),
+    "headers of a dict": lambda record: record._replace(headers={"h": b"1"}),  # type: ignore[arg-type]
+    "no record": lambda record: None,
+    "a bad topic": lambda record: record._replace(topic="a b"),
+    "a bad value": lambda record: record._replace(value=5),
+    "a bad partition": lambda record: record._replace(partition=-1),
+    "too large": lambda record: record._replace(value=bytes(2_000_000), partition=1),
+    "an exception": lambda record: 1 / 0,
+}
+INTERCEPTED: dict[str, Call] = {
+    "send": lambda p: p.send("t", b"v", b"k", {"a": b"b"}, 1, 1).result(10)._replace(offset=0),
+    "produce": lambda p: p.produce("t", b"v", None, None, 1, 1),
+    "a record": lambda p: p.produce(ProducerRecord("t", b"v", None, [("h", None)], 1, 1)),
+    "send_many": lambda p: p.send_many("t", [b"1", b"2"], [b"a", None], None, 1, 1),
+    "send_lines": lambda p: p.send_lines("t", b"1\n2\n", None, 1, 1),
+    "no callback": lambda p: p.send("t", b"v", on_delivery=5),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("call", INTERCEPTED)
+def test_interceptors_see_and_hear_the_same(make_both: Any, change: str, call: str) -> None:
+    first, last = Witness(CHANGES[change]), Witness()
+    found = []
+    for producer in make_both(interceptor_classes=[Broken(), first, last]):
+        result = told(INTERCEPTED[call], producer)
+        producer.flush(10)
+        producer.close(10)
+        producer.close(10)
+        found.append((result, first.take(), last.take()))
+    assert found[0] == found[1]
+    assert found[0][1][-1] == "close"
+    assert found[0][1].count("close") == 1
+
+
+@pytest.mark.parametrize("is_raising", [False, True])
+def test_an_interceptor_hears_before_the_callback(make_both: Any, is_raising: bool) -> None:
+    witness = Witness()
+    found = []
+    for producer in make_both(interceptor_classes=[*([Broken()] if is_raising else []), witness]):
+        heard: list[object] = []
+        producer.produce(
+            "one", b"v", timestamp_ms=1, on_delivery=lambda *_, heard=heard: heard.append(len(witness.seen))
+        )
+        producer.flush(10)
+        found.append((heard, witness.take()))
+    assert found[0] == found[1]
+    assert found[0][0] == [2]
+
+
+def test_interceptors_are_checked_alike(make_both: Any) -> None:
+    same = Witness()
+    wrong: list[Any] = [[Witness], [object()], [same, same], "com.example.Audit"]
+    for classes in wrong:
+        texts = []
+        for make in (KafkaProducer, MockProducer):
+            with pytest.raises(ConfigError) as caught:
+                make(bootstrap_servers="localhost:1", interceptor_classes=classes)
+            texts.append(str(caught.value).replace(repr(same), "it"))
+        assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("name", ["send", "produce", "send_many", "send_lines"])
+@pytest.mark.parametrize("call", ["kept", "another topic", "no header"])
+def test_the_rules_of_a_bundle_hold_in_both(make_both: Any, tmp_path: Path, name: str, call: str) -> None:
+    path = tmp_path / "bundle.toml"
+    path.write_text('name = "b"\n[required]\nheaders = ["id"]\n[allowed]\ntopics = ["o*"]\n')
+    topic = "t" if call == "another topic" else "one"
+    headers = None if call == "no header" else [("id", b"1")]
+    given: Any = {"send_many": [b"v"], "send_lines": b"v\n"}.get(name, b"v")
+
+    def send(producer: KafkaProducer) -> object:
+        result = getattr(producer, name)(topic, given, headers=headers, timestamp_ms=1)
+        return result.result(10)._replace(offset=0) if name == "send" else result
+
+    real, mock = make_both(bundle_file=path)
+    assert told(send, mock) == told(send, real)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 8, 9, 100, 101, 102, 103])
