@@ -76,6 +76,9 @@ void kp_outcome_destroy(kp_pump *pump, kp_batch *b) {
     if (kp_link_is_linked(&b->link)) {
         kp_list_remove(&b->link);
     }
+    if (b->state == KP_BATCH_QUEUED) {
+        kp_count_queued(b->result->partition, -1);
+    }
     if (b->txn_gen != 0 && atomic_fetch_sub(&pump->core->txn_batches, 1) == 1) {
         pump->has_more = true; /* kp_txn_step may have looked already in this step */
     }

@@ -31,6 +31,7 @@ from kproducer._core.csrc cimport (
     KP_FATAL,
     KP_FORKED,
     KP_HIST_BUCKETS,
+    KP_IGNORE_KEYS,
     KP_NEVER,
     KP_OK,
     KP_PARTITION_COUNTER_COUNT,
@@ -65,6 +66,7 @@ from kproducer._core.csrc cimport (
     kp_msg,
     kp_msg_free,
     kp_partition_table,
+    kp_partitioner_named,
     kp_pool_available,
     kp_pump_free,
     kp_pump_join,
@@ -157,6 +159,7 @@ cdef class Pump:
     def __init__(self, *, str client_id, int acks, bint idempotent, int retries, int max_in_flight, batch_size,
                  linger_ms, buffer_memory, max_request_size, request_timeout_ms, delivery_timeout_ms,
                  connections_max_idle_ms, str compression, compression_level, bint ignore_keys,
+                 str partitioner="murmur2_random", bint is_adaptive=True, availability_timeout_ms=0,
                  transactional_id=None, bint drops_oldest=False, dead_letter_bytes=0,
                  max_response_bytes=16 * 1024 * 1024):
         cdef kp_config config
@@ -169,7 +172,11 @@ cdef class Pump:
             config.transactional_id = own_id
         config.acks = acks
         config.idempotent = idempotent
-        config.ignore_keys = ignore_keys
+        check(kp_partitioner_named(partitioner.encode(), &config.partitioner))
+        if ignore_keys:
+            config.partitioner.least_key_len = KP_IGNORE_KEYS
+        config.is_adaptive = is_adaptive
+        config.availability_timeout_ns = availability_timeout_ms * MS if is_adaptive else 0
         config.retries = retries
         config.max_in_flight = max_in_flight
         config.batch_size = min(batch_size, buffer_memory)  # a smaller memory is legal, and so are its batches

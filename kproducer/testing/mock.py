@@ -62,7 +62,7 @@ class MockProducer(KafkaProducer):
         config: as of KafkaProducer, and checked like it; `bootstrap.servers` may be missing.
         auto_complete: whether each record is acknowledged as soon as it is sent, default True.
         partitions: by topic, how many partitions or their PartitionInfo; default None: every topic has one. Records
-            with a key go where Kafka's murmur2 puts them, others take partitions in turn.
+            with a key go where `partitioner` puts them, others take partitions in turn.
         **overrides: as of KafkaProducer.
 
     Attributes:
@@ -88,7 +88,8 @@ class MockProducer(KafkaProducer):
         self._settings = _parsed(config, overrides)
         self._name = self._settings.client_id or f"mock-producer-{next(_numbers)}"
         self._auto_complete = auto_complete
-        self._partitions = MockPartitions(partitions)
+        ignores_keys = self._settings.partitioner_ignore_keys
+        self._partitions = MockPartitions(partitions, None if ignores_keys else self._settings.partitioner)
         self._ledger = Ledger()
         self._lock = self._ledger.lock
         self._txn = MockTransaction(self._settings.transactional_id)
@@ -332,6 +333,7 @@ class MockProducer(KafkaProducer):
                 self._log.abort()
             self._log.settle_all(_closed_early() if seconds == 0 else None)
         self._ledger.run_callbacks()
+        self._log.close()
         self._ledger.raise_unobserved()
 
     # --- KafkaProducer: transactions ---------------------------------------------------------------------
