@@ -277,7 +277,7 @@ int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const 
     if (kp_core_life(core) != KP_OPEN || kp_route(topic, &keyless, -1, &p, &is_sticky) != KP_OK) {
         return 0;
     }
-    const size_t most = is_sticky ? kp_route_sticky_room(topic) : SIZE_MAX;
+    const size_t most = kp_route_sticky_room(topic); /* all of batch.size where no partition is sticky */
     size_t bytes;
     kp_latch_lock(&p->lock);
     const int32_t done = put_run_locked(core, p, values, n, most, &bytes);

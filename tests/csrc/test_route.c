@@ -205,7 +205,7 @@ static void test_of_many_partitions_a_long_queue_is_noticed_soon(void) {
     static int32_t queued[N];
     const kp_config config = script_config();
     (void)script_begin(&s, &config, N);
-    for (int i = 0; i < 2 * N; i++) {
+    for (int i = 0; i < 2 * N + N / 16; i++) { /* to the middle between two looks */
         (void)switch_once();
     }
     for (int i = 0; i < SLOW; i++) {
@@ -347,8 +347,26 @@ static void test_what_waits_for_a_verdict_does_not_speak_against_its_node(void) 
     CHECK(script_next(&s, c.conns[1], &r));
     script_answer_code(&s, c.conns[1], &r, 6);
     CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
+    script_step(&s);
     script_pass(&s, 200 * MS);
     CHECK(!atomic_load(&script_partition(&s, 0)->is_away));
+    script_free(&s);
+}
+
+static void test_a_node_that_takes_requests_is_not_away_however_much_waits(void) {
+    cluster c = begin_cluster(50 * MS);
+    for (int i = 0; i < 400; i++) {
+        CHECK_INT(script_append(&s, 0, NULL, NULL), KP_OK);
+    }
+    script_step(&s);
+    for (int i = 0; i < 10; i++) {
+        script_request r;
+        script_pass(&s, 30 * MS);
+        CHECK(script_next(&s, c.conns[1], &r));
+        script_answer_code(&s, c.conns[1], &r, 0);
+        CHECK(atomic_load(&script_partition(&s, 0)->n_queued) > 0);
+        CHECK(!atomic_load(&script_partition(&s, 0)->is_away));
+    }
     script_free(&s);
 }
 
@@ -380,6 +398,7 @@ static const kp_test tests[] = {
     KP_TEST(test_a_node_without_a_connection_is_away_at_its_deadline_and_no_longer_than_something_waits),
     KP_TEST(test_a_partition_is_as_far_away_as_its_new_leader),
     KP_TEST(test_what_waits_for_a_verdict_does_not_speak_against_its_node),
+    KP_TEST(test_a_node_that_takes_requests_is_not_away_however_much_waits),
     KP_TEST(test_if_all_nodes_are_away_records_go_on),
 };
 
