@@ -1,84 +1,7 @@
 #include "kp_accumulator.h"
 
-#include "kp_murmur2.h"
+#include "kp_route.h"
 #include "kp_txn.h"
-
-/* --- partition choice --- */
-
-static uint64_t next_random(kp_topic *topic) { /* xorshift64: spread, not secrecy */
-    uint64_t x = topic->random;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    topic->random = x;
-    return x;
-}
-
-static bool has_leader(const kp_partition *p) {
-    return atomic_load_explicit((atomic_int *)(uintptr_t)&p->leader, memory_order_relaxed) >= 0;
-}
-
-/* The next one in turn that has a leader (KIP-480: any, if none has), from a random start. Taking turns is as even as
- * drawing lots, and consecutive batches go to different partitions, so that one request can carry them. */
-static int32_t pick_sticky(kp_topic *topic, const kp_partition_table *table, int32_t live, int32_t last) {
-    const uint32_t start = last >= 0 ? (uint32_t)last + 1 : (uint32_t)next_random(topic);
-    const uint32_t count = (uint32_t)live;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t at = (start + i) % count;
-        if (has_leader(table->items[at])) {
-            return (int32_t)at;
-        }
-    }
-    return (int32_t)(start % count);
-}
-
-/* KIP-794: another partition once batch.size bytes went to this one. `full` is the partition to leave. */
-static int32_t switch_sticky(kp_topic *topic, const kp_partition_table *table, int32_t live, int32_t full) {
-    kp_mutex_lock(&topic->lock);
-    int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
-    if (sticky == full || sticky >= live) {
-        sticky = pick_sticky(topic, table, live, sticky);
-        atomic_store_explicit(&topic->sticky_bytes, 0, memory_order_relaxed);
-        atomic_store_explicit(&topic->sticky, sticky, memory_order_relaxed);
-    }
-    kp_mutex_unlock(&topic->lock);
-    return sticky;
-}
-
-static int32_t sticky_partition(kp_topic *topic, const kp_partition_table *table, int32_t live) {
-    const int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
-    const int64_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-    if (kp_likely(sticky >= 0 && sticky < live && bytes < (int64_t)topic->core->config.batch_size)) {
-        return sticky;
-    }
-    return switch_sticky(topic, table, live, sticky);
-}
-
-static kp_status choose_partition(kp_topic *topic, const kp_record *r, int32_t wanted, kp_partition **out,
-                                  bool *is_sticky) {
-    const int32_t live = kp_topic_live(topic); /* before the table, which is never smaller */
-    kp_partition_table *table = kp_topic_table(topic);
-    if (live == 0 || wanted >= live) {
-        return KP_AGAIN;
-    }
-    int32_t index = wanted;
-    *is_sticky = false;
-    if (index < 0 && r->key_len >= 0 && !topic->core->config.ignore_keys) {
-        index = kp_murmur2_partition(r->key, (size_t)r->key_len, live);
-    } else if (index < 0) {
-        index = sticky_partition(topic, table, live);
-        *is_sticky = true;
-    }
-    *out = table->items[index];
-    return KP_OK;
-}
-
-/* Two threads at once may lose one of two sums: the partition changes a little later, which a locked add for each
- * record is not worth. */
-static void add_sticky_bytes(kp_topic *topic, size_t n) {
-    const int64_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-    atomic_store_explicit(&topic->sticky_bytes, bytes + (int64_t)n, memory_order_relaxed);
-}
 
 /* --- news for the pump --- */
 
@@ -99,6 +22,7 @@ static void wake_if_due(kp_core *core, int64_t due_ns) {
 
 static void push_sealed_locked(kp_partition *p) {
     kp_batch *b = p->open;
+    atomic_fetch_add_explicit(&p->n_queued, 1, memory_order_relaxed); /* first: it is never below zero */
     kp_batch *head = atomic_load_explicit(&p->sealed, memory_order_relaxed);
     do {
         b->sealed_next = head;
@@ -261,7 +185,7 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
     }
     kp_partition *p = NULL;
     bool is_sticky = false;
-    status = choose_partition(topic, r, o->partition, &p, &is_sticky);
+    status = kp_route(topic, r, o->partition, &p, &is_sticky);
     if (status != KP_OK) {
         return status;
     }
@@ -274,7 +198,7 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
         wake_if_due(core, news.due_ns);
     }
     if (status == KP_OK && is_sticky) {
-        add_sticky_bytes(topic, bound);
+        kp_route_add_sticky(topic, bound);
     }
     *needed = KP_BATCH_HEADER + bound;
     return status;
@@ -305,7 +229,7 @@ kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, 
     bool is_sticky;
     if (kp_core_life(core) != KP_OPEN || /* before the latch, which a fork may have left taken */
         kp_record_size_bound(&r, &bound) != KP_OK || bound + KP_BATCH_HEADER > kp_record_limit(core) ||
-        choose_partition(topic, &r, -1, &p, &is_sticky) != KP_OK) {
+        kp_route(topic, &r, -1, &p, &is_sticky) != KP_OK) {
         return KP_AGAIN;
     }
     kp_latch_lock(&p->lock);
@@ -316,7 +240,7 @@ kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, 
     kp_latch_unlock(&p->lock);
     seal_if_wanted(core, p);
     if (is_in && is_sticky) {
-        add_sticky_bytes(topic, bound);
+        kp_route_add_sticky(topic, bound);
     }
     return is_in ? KP_OK : KP_AGAIN;
 }
@@ -350,12 +274,10 @@ int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const 
     const kp_record keyless = {.key_len = -1};
     kp_partition *p;
     bool is_sticky;
-    if (kp_core_life(core) != KP_OPEN || choose_partition(topic, &keyless, -1, &p, &is_sticky) != KP_OK) {
+    if (kp_core_life(core) != KP_OPEN || kp_route(topic, &keyless, -1, &p, &is_sticky) != KP_OK) {
         return 0;
     }
-    /* Less than batch.size, or choose_partition had taken another one (KIP-794). */
-    const int64_t sticky_bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-    const size_t most = (size_t)kp_max_i64((int64_t)core->config.batch_size - sticky_bytes, 1);
+    const size_t most = kp_route_sticky_room(topic); /* all of batch.size where no partition is sticky */
     size_t bytes;
     kp_latch_lock(&p->lock);
     const int32_t done = put_run_locked(core, p, values, n, most, &bytes);
@@ -366,7 +288,9 @@ int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const 
     }
     kp_latch_unlock(&p->lock);
     seal_if_wanted(core, p);
-    add_sticky_bytes(topic, bytes);
+    if (is_sticky) {
+        kp_route_add_sticky(topic, bytes);
+    }
     return done;
 }
 
@@ -391,6 +315,7 @@ static void take_open_locked(kp_partition *p) {
     if (b != NULL) {
         p->open = NULL;
         atomic_store(&p->open_since, 0);
+        atomic_fetch_add_explicit(&p->n_queued, 1, memory_order_relaxed);
         kp_list_push_back(&p->queue, &b->link);
     }
 }

@@ -1,6 +1,6 @@
-/* Purpose: the app's side: a record into the open batch of its partition; partition choice; sealing; wake-ups.
+/* Purpose: the app's side: a record into the open batch of its partition; sealing; wake-ups.
  * Thread:  any number of app threads; kp_accumulator_collect is the pump's.
- * Locks:   the partition's, for O(record); inside it the pool's. The topic's, to pick another sticky partition.
+ * Locks:   the partition's, for O(record); inside it the pool's.
  * Frees:   batches belong to the accumulator until the pump collects them. */
 #ifndef KP_ACCUMULATOR_H
 #define KP_ACCUMULATOR_H

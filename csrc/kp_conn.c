@@ -354,6 +354,7 @@ static kp_status fill(kp_pump *pump, kp_conn *conn, kp_request *r) {
 
 static void send_request(kp_pump *pump, kp_conn *conn, kp_request *r) {
     r->sent_at = pump->now;
+    conn->node->took_at = pump->now;
     conn->n_requests++;
     kp_list_push_back(&conn->requests, &r->link);
     KP_COUNT(pump->core, requests, 1);

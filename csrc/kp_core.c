@@ -103,7 +103,7 @@ static kp_topic *new_topic(kp_core *core, const char *name, size_t len) {
     }
     t->core = core;
     t->name_len = len;
-    t->random = (uint64_t)kp_clock_ns() ^ (uint64_t)(uintptr_t)t ^ 0x9e3779b97f4a7c15u;
+    atomic_init(&t->random, (uint64_t)kp_clock_ns() ^ (uint64_t)(uintptr_t)t);
     atomic_init(&t->sticky, -1);
     kp_mutex_init(&t->lock);
     return t;

@@ -18,12 +18,26 @@
 #include "kp_stats.h"
 #include "kp_topic_index.h"
 
+typedef enum kp_key_hash {
+    KP_HASH_MURMUR2 = 0,
+    KP_HASH_CRC32,
+    KP_HASH_FNV1A,
+    KP_HASH_NONE /* any partition, drawn anew for each record */
+} kp_key_hash;
+
+/* What happens to records that name no partition. All zero is Java's: murmur2 of every key. */
+typedef struct kp_partitioner {
+    kp_key_hash hash;
+    int64_t least_key_len; /* shorter keys count as none (a null is of length -1), so their records go to the sticky partition */
+} kp_partitioner;
+
+#define KP_IGNORE_KEYS INT64_MAX /* as least_key_len */
+
 typedef struct kp_config {
     const char *client_id;        /* copied */
     const char *transactional_id; /* copied; NULL: no transactions */
     int16_t acks;
     bool idempotent;
-    bool ignore_keys;
     int32_t retries;
     int32_t max_in_flight;
     size_t batch_size;
@@ -38,6 +52,9 @@ typedef struct kp_config {
     int codec_level;
     kp_codec_lib codec_lib;
     bool drops_oldest; /* buffer.full.policy=drop-oldest */
+    kp_partitioner partitioner;
+    bool is_adaptive; /* the sticky partition is drawn by the lengths of queues (KIP-794) */
+    int64_t availability_timeout_ns; /* partitions whose node takes nothing for so long are left out; 0: never */
     size_t dead_letter_bytes; /* of refused batches that wait for the delivery thread; 0: none are kept */
 } kp_config;
 
@@ -56,6 +73,8 @@ typedef struct kp_partition {
     atomic_bool is_dirty;            /* in the core's dirty chain */
     struct kp_partition *dirty_next;
     atomic_int leader;               /* node id or -1; written by the pump */
+    atomic_bool is_away;             /* its node takes nothing for too long; written by the pump */
+    atomic_int n_queued;             /* sealed batches that have no sequence yet: in `sealed` and `queue` */
     uint32_t txn_told;               /* under lock: control knows of it in this transaction */
 
     /* Failures that nobody listened to, under wait_lock. */
@@ -84,9 +103,11 @@ typedef struct kp_partition {
     int64_t resume_at;
     kp_timer timer;       /* the earliest of: linger, resume, expiry */
     kp_link ready_link;   /* in its node's ready list */
+    bool is_waiting;      /* counted by its node as one that could send if the node took more */
     kp_link waiting_link; /* in the pump's list of those without a leader or connection */
     uint64_t topic_id_gen;
     uint32_t txn_allowed; /* the transaction that the coordinator has added it to */
+    kp_counter counters[KP_PARTITION_COUNTER_COUNT]; /* read by any */
 } kp_partition;
 
 typedef struct kp_partition_table {
@@ -106,10 +127,12 @@ typedef struct kp_topic {
     bool has_id;
     uint64_t id_gen; /* counts topic ids: a new one is a new topic under the old name */
 
-    kp_mutex lock; /* sticky state, error */
+    kp_mutex lock; /* sticky state */
     atomic_int sticky;         /* partition for keyless records, -1: none */
     atomic_llong sticky_bytes; /* produced to it since it was picked */
-    uint64_t random;
+    atomic_ullong random;
+    int32_t shortest, longest; /* n_queued of its partitions at the last look, under lock */
+    int32_t look_after;        /* switches of the sticky partition before the next look, under lock */
     int32_t error; /* told to those who wait now */
     char *error_message;
     uint64_t error_gen;

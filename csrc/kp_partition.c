@@ -37,6 +37,7 @@ static void restart_epoch(kp_pump *pump, kp_partition *p) {
             b->state = KP_BATCH_QUEUED;
             b->is_sequenced = b->is_stamped = false;
             kp_list_insert_after(at, &b->link);
+            kp_count_queued(p, 1);
             at = &b->link;
         }
     }
@@ -104,8 +105,9 @@ static bool open_is_due(const kp_pump *pump, kp_partition *p) {
                           pump->now - since >= core->config.linger_ns);
 }
 
-static bool may_drain(const kp_pump *pump, kp_partition *p) {
-    if (p->is_held || p->wants_new_epoch || pump->now < p->resume_at || p->n_in_flight >= in_flight_limit(pump, p)) {
+/* Nothing but the answers of its node keeps it. */
+static bool may_leave(const kp_pump *pump, kp_partition *p) {
+    if (p->is_held || p->wants_new_epoch || pump->now < p->resume_at) {
         return false;
     }
     if (!kp_txn_allows(pump, p)) {
@@ -115,6 +117,10 @@ static bool may_drain(const kp_pump *pump, kp_partition *p) {
         return true;
     }
     return (kp_first_queued(p) != NULL || open_is_due(pump, p)) && may_assign_sequence(pump, p);
+}
+
+static bool may_drain(const kp_pump *pump, kp_partition *p) {
+    return p->n_in_flight < in_flight_limit(pump, p) && may_leave(pump, p);
 }
 
 static bool has_work(const kp_pump *pump, kp_partition *p) {
@@ -213,7 +219,9 @@ void kp_partition_refresh(kp_pump *pump, kp_partition *p) {
     if (works && p->node == NULL) {
         tell_stale(pump, p->topic);
     }
-    if (!works || p->node == NULL || !may_drain(pump, p)) {
+    const bool waits = works && p->node != NULL && may_leave(pump, p);
+    kp_node_count_waiting(pump, p, waits);
+    if (!waits || p->n_in_flight >= in_flight_limit(pump, p)) {
         kp_partition_leave_ready(p);
     } else {
         join_ready(pump, p);
@@ -326,6 +334,7 @@ kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn) {
         if (stamp(pump, p, b) == KP_OK) {
             kp_list_remove(&b->link);
             kp_list_push_back(&p->sent, &b->link);
+            kp_count_queued(p, -1);
             b->state = KP_BATCH_PARKED;
             return b;
         }
@@ -335,21 +344,26 @@ kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn) {
     return NULL;
 }
 
-static void count_sent(kp_pump *pump, const kp_batch *b) {
+static void count_sent(kp_pump *pump, kp_partition *p, const kp_batch *b) {
     kp_core *core = pump->core;
+    KP_COUNT_PARTITION(p, batches_sent, 1);
+    KP_COUNT_PARTITION(p, records_sent, b->count);
+    KP_COUNT_PARTITION(p, raw_bytes, b->len);
+    KP_COUNT_PARTITION(p, wire_bytes, b->wire_len);
     KP_COUNT(core, batches_sent, 1);
     KP_COUNT(core, records_sent, b->count);
     KP_COUNT(core, raw_bytes, b->len);
     KP_COUNT(core, wire_bytes, b->wire_len);
     if (b->was_sent) {
         KP_COUNT(core, record_retries, b->count);
+        KP_COUNT_PARTITION(p, record_retries, b->count);
     } else {
         kp_hist_add(&core->stats.hists[KP_H_QUEUE], pump->now - b->created_ns);
     }
 }
 
 void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn) {
-    count_sent(pump, b);
+    count_sent(pump, p, b);
     b->state = KP_BATCH_IN_FLIGHT;
     b->was_sent = true;
     b->attempts++;
@@ -369,7 +383,9 @@ void kp_partition_set_leader(kp_pump *pump, kp_partition *p, kp_leader leader) {
     }
     if (node != p->node) {
         kp_partition_leave_ready(p);
+        kp_node_count_waiting(pump, p, false);
         p->node = node;
+        atomic_store(&p->is_away, node != NULL && node->is_away);
     }
     p->leader_epoch = leader.epoch;
     atomic_store(&p->leader, node == NULL ? -1 : leader.node);

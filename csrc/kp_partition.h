@@ -42,6 +42,11 @@ static inline void kp_mark_unresolved(kp_partition *p, const kp_batch *b) {
     }
 }
 
+/* What a batch does that comes into p->queue or leaves it: appenders choose by its length (kp_route.c). */
+static inline void kp_count_queued(kp_partition *p, int n) {
+    atomic_fetch_add_explicit(&p->n_queued, n, memory_order_relaxed);
+}
+
 /* kp_outcome.c: how a batch ends. */
 void kp_outcome_settle(kp_pump *pump, kp_batch *b, kp_state state); /* makes it known; the bytes may live on */
 void kp_outcome_fix_count(const kp_batch *b); /* the result's, once no record can come */

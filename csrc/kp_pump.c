@@ -220,7 +220,7 @@ static void drain(kp_pump *pump) {
 
 static int64_t next_deadline(const kp_pump *pump) {
     const kp_timer *first = kp_heap_first(&pump->timers);
-    int64_t at = first == NULL ? KP_NEVER : first->at;
+    int64_t at = first == NULL ? kp_pump_watch_deadline(pump) : kp_min_i64(first->at, kp_pump_watch_deadline(pump));
     for (const kp_link *n = pump->conns.head.next; n != &pump->conns.head; n = n->next) {
         at = kp_min_i64(at, kp_conn_deadline(pump, KP_OWNER(n, kp_conn, link)));
     }
@@ -244,5 +244,6 @@ int64_t kp_pump_step(kp_pump *pump, int64_t now) {
     if (kp_unlikely(drops && !pump->has_more)) { /* what could be sent is not dropped */
         kp_pump_drop_oldest(pump);
     }
+    kp_pump_watch_nodes(pump);
     return pump->has_more ? now : next_deadline(pump);
 }

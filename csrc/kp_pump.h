@@ -27,6 +27,9 @@ typedef struct kp_node {
     int64_t ready_since; /* when the list was empty last */
     bool is_pressing;    /* one of them must not wait for company: linger is over, a retry, a backlog, a flush */
     int64_t throttled_until;
+    int n_waiting;       /* partitions that could send if the node took more: the ready ones, and those with all in flight */
+    int64_t took_at;     /* when it took a request, or when the first of them began to wait */
+    bool is_away;        /* published to its partitions: see kp_availability.c */
     bool wanted_told; /* CONN_WANTED is a level: told once until the connection is there or lost again */
 } kp_node;
 
@@ -109,6 +112,11 @@ bool kp_txn_allows(const kp_pump *pump, const kp_partition *p); /* contract 5 an
 void kp_txn_batch_failed(kp_pump *pump, const kp_batch *b);     /* marks only */
 void kp_txn_doom(kp_pump *pump, const kp_partition *p, uint32_t gen, const kp_failure *failure);
 void kp_txn_step(kp_pump *pump);                                /* drops, and tells that all batches are gone */
+
+/* kp_availability.c: partitioner.availability.timeout.ms (KIP-794) */
+void kp_node_count_waiting(const kp_pump *pump, kp_partition *p, bool waits);
+void kp_pump_watch_nodes(kp_pump *pump); /* tells appenders which nodes have taken nothing for too long, and which do again */
+int64_t kp_pump_watch_deadline(const kp_pump *pump);
 
 /* kp_drop.c */
 void kp_pump_press(kp_pump *pump); /* what is ready leaves with this step, without waiting for company */

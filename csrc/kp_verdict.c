@@ -209,6 +209,7 @@ void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failu
     }
     p->is_held = p->wants_new_epoch = false;
     kp_partition_leave_ready(p);
+    kp_node_count_waiting(pump, p, false);
 }
 
 void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure) {

@@ -27,6 +27,18 @@ class Partitioner(Protocol):
         ...
 
 
+class PartitionerObject(Protocol):
+    """The same as a method, after Java's interface; wherever a Partitioner is taken, so is this, and a class of it.
+
+    Of a class, the producer makes an object without arguments, calls `configure(settings)` with the values in use by
+    dotted name, and `close()` when it is closed; the class need not have these two.
+    """
+
+    def partition(self, topic: str, key: bytes | None, value: bytes | None, partition_count: int, /) -> int:
+        """Return a number from 0 to `partition_count - 1` for the serialized key and value."""
+        ...
+
+
 class Interceptor(Protocol):
     """Sees every record before it is serialized, and every outcome; Java's ProducerInterceptor (KIP-42, KIP-512).
 

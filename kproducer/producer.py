@@ -26,6 +26,7 @@ from kproducer.errors import (
 )
 from kproducer.interceptors import InterceptorChain
 from kproducer.metrics import ProducerMetrics
+from kproducer.partitioners import UserPartitioner
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -72,17 +73,18 @@ class KafkaProducer(RecordAppender):
         self._client_id = self._config.client_id or f"producer-{next(_numbers)}"
         self._close_lock = threading.Lock()
         interceptors = _make_chain(self._config)
+        partitioner = _make_partitioner(self._config)
         runtime = Runtime(
             self._config,
             client_id=self._client_id,
-            on_closed=None if interceptors is None else interceptors.close,
+            on_closed=[part.close for part in (interceptors, partitioner) if part is not None],
         )
         self._runtime = runtime
         self._metrics = ProducerMetrics(runtime.pump, runtime.failure_counts)
         self._set_up(
             runtime.pump,
             self._config.max_block_ms,
-            _make_prepare(self._config, runtime),
+            _make_prepare(self._config, runtime, partitioner),
             runtime.reason_without_topic,
             runtime.reason_without_memory,
             raises_when_full=self._config.buffer_full_policy == "raise",
@@ -380,27 +382,36 @@ def _make_chain(config: ProducerConfig) -> InterceptorChain | None:
     return InterceptorChain(config.interceptor_classes) if config.interceptor_classes else None
 
 
-def _make_prepare(config: ProducerConfig, runtime: Runtime) -> Callable[..., _Prepared] | None:
+def _make_partitioner(config: ProducerConfig) -> UserPartitioner | None:
+    given = config.partitioner_class
+    return None if given is None else UserPartitioner(given, config.effective())
+
+
+def _make_prepare(
+    config: ProducerConfig, runtime: Runtime, partitioner: UserPartitioner | None
+) -> Callable[..., _Prepared] | None:
     """The step before the append, or None when bytes go straight through: chosen once."""
-    serialize_key, serialize_value, partitioner = (
+    serialize_key, serialize_value, rules = (
         config.key_serializer,
         config.value_serializer,
-        config.partitioner_class,
+        config.record_rules,
     )
-    rules = config.record_rules
     if serialize_key is None and serialize_value is None and partitioner is None and rules is None:
         return None
+    choose = None if partitioner is None else partitioner.choose
 
-    def prepare(topic: str, value: Any, key: Any, headers: object, partition: int | None) -> _Prepared:
+    def prepare(
+        topic: str, value: Any, key: Any, headers: object, partition: int | None, known_partitions: int
+    ) -> _Prepared:
         if rules is not None:
             rules.check(topic, headers)
         if serialize_key is not None:
             key = _serialize("key", serialize_key, topic, key)
         if serialize_value is not None:
             value = _serialize("value", serialize_value, topic, value)
-        if partition is None and partitioner is not None:
-            count = len(runtime.partitions_for(topic, config.max_block_ms / 1000))
-            partition = _checked_partition(partitioner(topic, key, value, count), count)
+        if partition is None and choose is not None:
+            count = known_partitions or len(runtime.partitions_for(topic, config.max_block_ms / 1000))
+            partition = _checked_partition(choose(topic, key, value, count), count)
         return value, key, partition
 
     return prepare

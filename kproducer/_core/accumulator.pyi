@@ -25,7 +25,7 @@ class RecordAppender:
         self,
         pump: Pump,
         max_block_ms: int,
-        prepare: Callable[[str, Any, Any, Any, int | None], tuple[object, object, int | None]] | None,
+        prepare: Callable[[str, Any, Any, Any, int | None, int], tuple[object, object, int | None]] | None,
         explain_topic: Callable[[str], KafkaError | str | None],
         explain_buffer: Callable[[], str],
         *,

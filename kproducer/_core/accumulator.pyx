@@ -158,8 +158,8 @@ cdef class RecordAppender:
                 interceptors=None):
         """Wire the appender once, at construction.
 
-        prepare: None, or (topic, value, key, headers, partition) -> (value, key, partition) when there is a
-        serializer or a partitioner: the path is chosen here, not per record.
+        prepare: None, or (topic, value, key, headers, partition, partitions known) -> (value, key, partition) when
+            there is a serializer or a partitioner: the path is chosen here, not per record.
         explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
         raises_when_full: not to wait for buffer.memory.
         interceptors: None, or the InterceptorChain that sees each record first.
@@ -431,7 +431,7 @@ cdef class RecordAppender:
             return value, key, partition
         cdef uint32_t gen = kp_txn_current(self._pump.core)
         try:
-            return self._prepare(handle.name, value, key, headers, partition)
+            return self._prepare(handle.name, value, key, headers, partition, kp_topic_live(handle.topic))
         except (IllegalStateError, SerializationError):
             raise
         except KafkaError as error:

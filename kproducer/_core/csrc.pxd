@@ -210,6 +210,7 @@ cdef extern from "kp_stats.h" nogil:
         KP_H_REQUEST
         KP_H_DELIVERY
         KP_COUNTER_COUNT
+        KP_PARTITION_COUNTER_COUNT
     ctypedef struct kp_hist:
         kp_counter *buckets
         kp_counter count
@@ -224,12 +225,18 @@ cdef extern from "kp_stats.h" nogil:
     uint64_t kp_counter_get(const kp_counter *c)
 
 cdef extern from "kp_core.h" nogil:
+    ctypedef int kp_key_hash
+    enum:
+        KP_HASH_NONE
+    int64_t KP_IGNORE_KEYS
+    ctypedef struct kp_partitioner:
+        kp_key_hash hash
+        int64_t least_key_len
     ctypedef struct kp_config:
         const char *client_id
         const char *transactional_id
         int16_t acks
         bint idempotent
-        bint ignore_keys
         int32_t retries
         int32_t max_in_flight
         size_t batch_size
@@ -244,12 +251,17 @@ cdef extern from "kp_core.h" nogil:
         int codec_level
         kp_codec_lib codec_lib
         bint drops_oldest
+        kp_partitioner partitioner
+        c_bool is_adaptive
+        int64_t availability_timeout_ns
         size_t dead_letter_bytes
     ctypedef struct kp_partition:
         kp_topic *topic
         int32_t index
+        kp_counter *counters
     ctypedef struct kp_partition_table:
         int32_t count
+        kp_partition **items
     ctypedef struct kp_topic:
         char *name
         size_t name_len
@@ -302,6 +314,10 @@ cdef extern from "kp_core.h" nogil:
     void kp_core_abandon(kp_core *core)
     void kp_core_end(kp_core *core, kp_life life, const kp_failure *f)
     kp_life kp_core_life(kp_core *core)
+
+cdef extern from "kp_route.h" nogil:
+    kp_status kp_partitioner_named(const char *name, kp_partitioner *out)
+    uint32_t kp_route_hash(kp_key_hash hash, const uint8_t *key, int64_t key_len)
 
 cdef extern from "kp_txn.h" nogil:
     bint kp_is_transactional(const kp_core *core)

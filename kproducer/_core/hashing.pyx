@@ -3,7 +3,17 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t
 
-from kproducer._core.csrc cimport kp_crc32, kp_crc32c, kp_murmur2, kp_murmur2_partition
+from kproducer._core.csrc cimport (
+    KP_HASH_NONE,
+    KP_OK,
+    kp_crc32,
+    kp_crc32c,
+    kp_murmur2,
+    kp_murmur2_partition,
+    kp_partitioner,
+    kp_partitioner_named,
+    kp_route_hash,
+)
 
 
 def murmur2(data) -> int:
@@ -24,6 +34,25 @@ def murmur2_partition(key, int partition_count) -> int:
     PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
     try:
         return kp_murmur2_partition(<const uint8_t *>view.buf, view.len, partition_count)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def key_hash(str partitioner, key):
+    """Return the number of a key that is taken modulo the count of partitions, None if the key does not decide."""
+    cdef kp_partitioner found
+    cdef Py_buffer view
+    if kp_partitioner_named(partitioner.encode(), &found) != KP_OK:
+        raise ValueError(f"there is no partitioner {partitioner!r}")
+    if key is None:
+        if found.least_key_len >= 0 or found.hash == KP_HASH_NONE:
+            return None
+        return kp_route_hash(found.hash, NULL, -1)
+    PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
+    try:
+        if view.len < found.least_key_len or found.hash == KP_HASH_NONE:
+            return None
+        return kp_route_hash(found.hash, <const uint8_t *>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
 

@@ -28,10 +28,6 @@ def _jvm(name: str, kind: ValueKind, default: object, doc: str, kip: int | None 
 # One argument a line would make this table five screens longer.
 # fmt: off
 NOT_BUILT_KEYS: Final[tuple[Key, ...]] = (
-    _off("partitioner.adaptive.partitioning.enable", Flag(), False,
-         "Whether slow brokers get fewer of the records without a key; Java's default is true.", 794),
-    _off("partitioner.availability.timeout.ms", _LONG, 0,
-         "Time after which a partition whose broker takes nothing gets no records without a key; 0 for never.", 794),
     _off("partitioner.rack.aware", Flag(), False,
          "Whether records without a key go to partitions whose leader is in the same rack."),
     _off("client.rack", Text(), "", "Rack that the producer runs in."),

@@ -29,6 +29,7 @@ def apply_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
         _apply_backoff_rules,
     ):
         cfg = rule(cfg, given)
+    _check_partitioner(cfg, given)
     _check_failure_handling(cfg)
     return cfg
 
@@ -114,6 +115,20 @@ def _hold_at_max(cfg: ProducerConfig, name: str, max_name: str) -> ProducerConfi
         return cfg
     sentence = f"{name}={value} exceeds {max_name}={maximum} and is held there, without growth"
     return _adjusted(cfg, sentence, **{snake(name): maximum})
+
+
+def _check_partitioner(cfg: ProducerConfig, given: AbstractSet[str]) -> None:
+    if "partitioner" not in given:
+        return
+    if cfg.partitioner_class is not None:
+        raise ConfigError(
+            f"partitioner={cfg.partitioner} and partitioner.class both choose the partition; give one of them"
+        )
+    if cfg.partitioner_ignore_keys:
+        raise ConfigError(
+            f"partitioner={cfg.partitioner} tells how keys are hashed, and partitioner.ignore.keys=true that they "
+            "are not; give one of them"
+        )
 
 
 def _check_failure_handling(cfg: ProducerConfig) -> None:

@@ -48,7 +48,6 @@ _FOREIGN: Final[Mapping[str, str]] = {
     "compression.level": "give the level of a codec: compression.gzip.level, .lz4.level or .zstd.level",
     "batch.num.messages": "batch.size bounds a batch, in bytes",
     "queue.buffering.max.messages": "buffer.memory bounds what waits, in bytes",
-    "partitioner": "partitioner.class takes a function; without one keys are hashed as in Java",
     "statistics.interval.ms": "KafkaProducer.metrics() tells them at any time",
     "debug": "the loggers below 'kproducer' tell what happens",
     "log_level": "the loggers below 'kproducer' have levels",

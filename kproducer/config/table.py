@@ -23,11 +23,13 @@ from kproducer.config.values import (
     KafkaString,
     Name,
     Objects,
+    PartitionerClass,
     TopicName,
     ValueKind,
     Whole,
 )
-from kproducer.interfaces import Interceptor, Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, PartitionerObject, Serializer
+from kproducer.partitioners import PARTITIONERS
 
 if TYPE_CHECKING:
     from kproducer.config.record_rules import RecordRules
@@ -214,14 +216,27 @@ class ProducerConfig:
         "value.serializer", Function(is_serializer=True), None,
         "Turns each value into bytes; without one values are bytes or None.",
     )
-    partitioner_class: Partitioner | None = _key(  # noqa: RUF009  # the call makes a field()
-        "partitioner.class", Function(takes_class=False), None,
-        "Chooses the partition of records that name none; None hashes keys, and is sticky without a key.",
+    partitioner: str = _key(
+        "partitioner", Choice(PARTITIONERS), PARTITIONERS[0],
+        "How keys are hashed, by librdkafka's names; the default is Java's way. docs/partitioning.md compares them.",
+    )
+    partitioner_class: Partitioner | PartitionerObject | type | None = _key(
+        "partitioner.class", PartitionerClass(), None,
+        "Chooses the partition of records that name none, instead of the built-in partitioner.",
         kip=794,
     )
     partitioner_ignore_keys: bool = _key(
         "partitioner.ignore.keys", Flag(), False,
         "Whether the built-in partitioner treats records with a key like those without.", kip=794,
+    )
+    partitioner_adaptive_partitioning_enable: bool = _key(
+        "partitioner.adaptive.partitioning.enable", Flag(), True,
+        "Whether partitions with long queues get fewer of the records without a key.", kip=794,
+    )
+    partitioner_availability_timeout_ms: int = _key(
+        "partitioner.availability.timeout.ms", _DURATION, 0,
+        "Time after which partitions whose broker takes nothing get no records without a key; 0 for never. Without "
+        "adaptive partitioning it has no effect.", kip=794,
     )
 
     interceptor_classes: tuple[Interceptor, ...] = _key(

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from kproducer.partitioners import RoundRobinPartitioner, is_partitioner
+
 INT_MAX: Final = 2**31 - 1
 LONG_MAX: Final = 2**63 - 1
 # Java users write Long.MAX_VALUE for "for ever"; 31 years serve as well, and fit a clock in nanoseconds.
@@ -331,10 +333,31 @@ _JAVA_SERIALIZERS: Final[Mapping[str, object]] = {
 }
 
 
+_JAVA_ROUND_ROBIN: Final = "org.apache.kafka.clients.producer.RoundRobinPartitioner"
+
+
+class PartitionerClass:
+    """A function, an object with `partition()`, a class of one of them, Java's name of its one class, or None."""
+
+    type: Final = "class"
+    allowed: Final = f"a callable, an object or class with partition(), {_JAVA_ROUND_ROBIN} or None"
+
+    def parse(self, value: object) -> object:
+        """See ValueKind."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            if value.strip() == _JAVA_ROUND_ROBIN:
+                return RoundRobinPartitioner
+            raise RefusedError("other Java class names are not understood")
+        if not is_partitioner(value):
+            raise RefusedError
+        return value
+
+
 class Function(NamedTuple):
     """A callable, or None for the built-in behaviour; of a serializer, also Java's name of one."""
 
-    takes_class: bool = True
     is_serializer: bool = False
 
     @property
@@ -351,8 +374,6 @@ class Function(NamedTuple):
         """See ValueKind."""
         if value is None:
             return None
-        if isinstance(value, type) and not self.takes_class:
-            raise RefusedError("give an instance or a function instead of the class")
         if isinstance(value, str):
             return self._of_java(value.strip())
         if not callable(value):

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -81,14 +81,14 @@ class Runtime:
     Args:
         config: plain values.
         client_id: name that brokers show.
-        on_closed: called once, when the last record has its outcome and its callbacks have run.
+        on_closed: each called once, when the last record has its outcome and its callbacks have run; must not raise.
 
     Attributes:
         pump: the C core.
     """
 
     def __init__(
-        self, config: ProducerConfig, *, client_id: str, on_closed: Callable[[], object] | None = None
+        self, config: ProducerConfig, *, client_id: str, on_closed: Sequence[Callable[[], object]] = ()
     ) -> None:
         self.pump = make_pump(config, client_id)
         self._dead_letters = make_dead_letters(config, self.pump, self.reason_without_topic)
@@ -149,8 +149,8 @@ class Runtime:
                 return
             self._is_closing = True
         self._stop(time.monotonic() + timeout_s)
-        if self._on_closed is not None:
-            self._on_closed()
+        for let_go in self._on_closed:
+            let_go()
         _live.discard(self)
 
     def close_in_background(self) -> None:
@@ -415,6 +415,9 @@ def make_pump(config: ProducerConfig, client_id: str) -> Pump:
         compression=config.compression_type,
         compression_level=levels.get(config.compression_type, 0),
         ignore_keys=config.partitioner_ignore_keys,
+        partitioner=config.partitioner,
+        is_adaptive=config.partitioner_adaptive_partitioning_enable,
+        availability_timeout_ms=config.partitioner_availability_timeout_ms,
         transactional_id=config.transactional_id,
         drops_oldest=config.buffer_full_policy == "drop-oldest",
         dead_letter_bytes=_kept_bytes(config),

@@ -68,7 +68,7 @@ class MockProducer(KafkaProducer):
         config: as of KafkaProducer, and checked like it; `bootstrap.servers` may be missing.
         auto_complete: whether each record is acknowledged as soon as it is sent, default True.
         partitions: by topic, how many partitions or their PartitionInfo; default None: every topic has one. Records
-            with a key go where Kafka's murmur2 puts them, others take partitions in turn.
+            with a key go where `partitioner` puts them, others take partitions in turn.
         **overrides: as of KafkaProducer.
 
     Attributes:
@@ -96,7 +96,8 @@ class MockProducer(KafkaProducer):
         self._chain = InterceptorChain(classes) if classes else None
         self._name = self._settings.client_id or f"mock-producer-{next(_numbers)}"
         self._auto_complete = auto_complete
-        self._partitions = MockPartitions(partitions)
+        ignores_keys = self._settings.partitioner_ignore_keys
+        self._partitions = MockPartitions(partitions, None if ignores_keys else self._settings.partitioner)
         self._ledger = Ledger()
         self._lock = self._ledger.lock
         self._txn = MockTransaction(self._settings.transactional_id)
@@ -344,6 +345,7 @@ class MockProducer(KafkaProducer):
         self._ledger.run_callbacks()
         if self._chain is not None:
             self._chain.close()
+        self._log.close()
         self._ledger.raise_unobserved()
 
     # --- KafkaProducer: transactions ---------------------------------------------------------------------

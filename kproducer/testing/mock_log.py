@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 from kproducer import KafkaError, ProducerConfig, ProducerRecord, TransactionAbortedError
+from kproducer.partitioners import UserPartitioner
 from kproducer.testing.mock_arguments import (
     CheckedRecord,
     check_callback,
@@ -36,6 +37,8 @@ class MockLog:
         self.pending: deque[Delivery] = deque()
         self.history: list[ProducerRecord] = []
         self._config = config
+        given = config.partitioner_class
+        self._partitioner = None if given is None else UserPartitioner(given, config.effective())
         self._partitions = partitions
         self._txn = txn
         self._ledger = ledger
@@ -48,6 +51,11 @@ class MockLog:
         cfg = self._config
         steps = (cfg.key_serializer, cfg.value_serializer, cfg.partitioner_class, cfg.record_rules)
         return any(step is not None for step in steps)
+
+    def close(self) -> None:
+        """Let go of a partitioner that was made here."""
+        if self._partitioner is not None:
+            self._partitioner.close()
 
     def counts(self) -> dict[str, float]:
         """How many records were acknowledged and failed, under Java's names."""
@@ -62,9 +70,8 @@ class MockLog:
         if on_delivery is not None:
             check_callback(on_delivery, "on_delivery")
         check_size(record, topic, min(cfg.max_request_size, cfg.buffer_memory))
-        hashed = None if cfg.partitioner_ignore_keys else record.key
         with self._ledger.lock:
-            chosen = self._partitions.choose(topic, record.partition, hashed, cfg.max_block_ms)
+            chosen = self._partitions.choose(topic, record.partition, record.key, cfg.max_block_ms)
             delivery = Delivery(self._ledger, topic, chosen, record, on_delivery, is_watched=is_watched)
             self.pending.append(delivery)
             sent = self._txn.records if self._txn.is_transactional else self.history
@@ -81,9 +88,9 @@ class MockLog:
             key = serialize("key", cfg.key_serializer, topic, key)
         if cfg.value_serializer is not None:
             value = serialize("value", cfg.value_serializer, topic, value)
-        if partition is None and cfg.partitioner_class is not None:
+        if partition is None and self._partitioner is not None:
             count = self._partitions.count_of(topic)
-            chosen: object = cfg.partitioner_class(topic, key, value, count)  # type: ignore[arg-type]  # as the producer
+            chosen: object = self._partitioner.choose(topic, key, value, count)  # type: ignore[arg-type]  # as the producer
             partition = check_chosen(chosen, count)
         return value, key, partition
 

@@ -1,4 +1,4 @@
-"""Where MockProducer puts records: the partitions of its topics, and Kafka's choice among them."""
+"""Where MockProducer puts records: the partitions of its topics, and the producer's choice among them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from kproducer import KafkaTimeoutError, PartitionInfo
+from kproducer.partitioners import key_partition
 
 Partitions: TypeAlias = Mapping[str, int | Sequence[PartitionInfo]]
 
 _BROKER: Final = 1
-_SEED: Final = 0x9747B28C
-_FACTOR: Final = 0x5BD1E995
-_UINT32: Final = 0xFFFFFFFF
 
 
 class MockPartitions:
@@ -20,9 +18,11 @@ class MockPartitions:
 
     Args:
         partitions: by topic, how many or which; None: any topic, with one partition each.
+        partitioner: how keys are hashed, None for keys that are ignored.
     """
 
-    def __init__(self, partitions: Partitions | None) -> None:
+    def __init__(self, partitions: Partitions | None, partitioner: str | None) -> None:
+        self._partitioner = partitioner
         self._is_open = partitions is None
         self._by_topic = {topic: _infos(topic, given) for topic, given in (partitions or {}).items()}
         self._turns: dict[str, int] = {}
@@ -55,8 +55,9 @@ class MockPartitions:
             )
         if partition is not None:
             return partition
-        if key is not None:
-            return (murmur2(key) & 0x7FFFFFFF) % count
+        by_key = None if self._partitioner is None else key_partition(key, count, self._partitioner)
+        if by_key is not None:
+            return by_key
         turn = self._turns.get(topic, 0)
         self._turns[topic] = (turn + 1) % count
         return turn
@@ -76,17 +77,3 @@ def _infos(topic: str, given: int | Sequence[PartitionInfo]) -> list[PartitionIn
     ] or not infos:
         raise ValueError(f"partitions of {topic!r}: allowed is a PartitionInfo for each number from 0 on")
     return infos
-
-
-def murmur2(data: bytes) -> int:
-    """Kafka's hash of a key, as an unsigned number."""
-    h = (_SEED ^ len(data)) & _UINT32
-    whole = len(data) & ~3
-    for at in range(0, whole, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * _FACTOR & _UINT32
-        k = (k ^ k >> 24) * _FACTOR & _UINT32
-        h = (h * _FACTOR & _UINT32) ^ k
-    if whole < len(data):
-        h = (h ^ int.from_bytes(data[whole:], "little")) * _FACTOR & _UINT32
-    h = (h ^ h >> 13) * _FACTOR & _UINT32
-    return h ^ h >> 15

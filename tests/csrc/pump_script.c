@@ -368,6 +368,7 @@ kp_config script_config(void) {
         .idle_ns = 540LL * SECOND,
         .codec = KP_CODEC_NONE,
         .codec_level = KP_CODEC_LEVEL_DEFAULT,
+        .is_adaptive = true,
     };
     return config;
 }
@@ -404,6 +405,16 @@ static void forget_failures(kp_topic *topic) {
     }
 }
 
+static void check_nothing_waits(kp_topic *topic) {
+    const kp_partition_table *table = kp_topic_table(topic);
+    for (int32_t i = 0; table != NULL && i < table->count; i++) {
+        const kp_partition *p = table->items[i];
+        if (atomic_load(&table->items[i]->n_queued) != 0 || p->is_waiting) {
+            die("a batch was not counted out of its queue, or a partition out of its node's");
+        }
+    }
+}
+
 void script_free(script *s) {
     if (!s->pump->is_stopped) {
         script_stop(s);
@@ -417,6 +428,9 @@ void script_free(script *s) {
     }
     if (s->core->pool.used != 0) {
         die("buffer memory was not given back");
+    }
+    for (kp_topic *t = atomic_load(&s->core->topics); t != NULL; t = t->next) {
+        check_nothing_waits(t);
     }
     if (atomic_load(&s->core->txn_batches) != 0) {
         die("a batch of a transaction was not counted out");
@@ -607,7 +621,7 @@ void script_topic(script *s, kp_topic *topic, int32_t n, const kp_leader *leader
 }
 
 void script_lead(script *s, int32_t n, int32_t node, int32_t epoch) {
-    kp_leader leaders[64];
+    kp_leader leaders[1024];
     for (int32_t i = 0; i < n; i++) {
         leaders[i] = (kp_leader){.node = node, .epoch = epoch};
     }

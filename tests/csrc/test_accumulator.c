@@ -1,7 +1,6 @@
-/* The app's side: appends, partition choice, flush tickets, results, listeners, failures that nobody heard of. */
+/* The app's side: appends, flush tickets, results, listeners, failures that nobody heard of. */
 #include <stdlib.h>
 
-#include "kp_murmur2.h"
 #include "kp_test.h"
 #include "pump_script.h"
 
@@ -22,49 +21,6 @@ static kp_status append(int32_t partition, const char *key, size_t value_len, kp
     const kp_append_options o = {.partition = partition};
     size_t needed = 0;
     return kp_append(s.topic, &r, &o, place, &needed);
-}
-
-static void test_keys_choose_by_murmur2_and_ignore_keys_does_not(void) {
-    for (int ignores = 0; ignores < 2; ignores++) {
-        kp_config config = script_config();
-        config.ignore_keys = ignores == 1;
-        config.linger_ns = 3600LL * SECOND;
-        (void)script_begin(&s, &config, 7);
-        static const char *const keys[] = {"", "21", "foobar", "abc", "a-little-bit-longer-string"};
-        kp_place place, sticky;
-        CHECK_INT(append(-1, NULL, 4, &sticky), KP_OK);
-        for (size_t i = 0; i < KP_ARRAY_LEN(keys); i++) {
-            CHECK_INT(append(-1, keys[i], 4, &place), KP_OK);
-            const int32_t by_key = kp_murmur2_partition((const uint8_t *)keys[i], strlen(keys[i]), 7);
-            CHECK_INT(place.partition, ignores == 1 ? sticky.partition : by_key);
-        }
-        CHECK_INT(append(3, "abc", 4, &place), KP_OK);
-        CHECK_INT(place.partition, 3);
-        CHECK_INT(append(7, NULL, 4, &place), KP_AGAIN);
-        script_free(&s);
-    }
-}
-
-static void test_records_without_a_key_stick_for_a_batch_and_prefer_leaders(void) {
-    kp_config config = script_config();
-    config.batch_size = 512;
-    config.linger_ns = 3600LL * SECOND;
-    (void)script_begin(&s, &config, 4);
-    const kp_leader leaders[] = {{.node = -1}, {.node = 1}, {.node = -1}, {.node = 1}};
-    script_topic(&s, s.topic, 4, leaders, NULL);
-    int switches = 0, last = -1, of[4] = {0};
-    for (int i = 0; i < 2000; i++) {
-        kp_place place;
-        CHECK_INT(append(-1, NULL, 20, &place), KP_OK);
-        switches += last >= 0 && place.partition != last ? 1 : 0;
-        last = place.partition;
-        of[place.partition]++;
-    }
-    CHECK_INT(of[0], 0);
-    CHECK_INT(of[2], 0);
-    CHECK(of[1] > 200 && of[3] > 200);
-    CHECK(switches < 2000 / 10);
-    script_free(&s);
 }
 
 static void test_a_full_batch_is_sealed_and_memory_ends(void) {
@@ -379,8 +335,6 @@ static void test_whoever_else_held_the_lock_tells_the_pump_to_try_again(void) {
 }
 
 static const kp_test tests[] = {
-    KP_TEST(test_keys_choose_by_murmur2_and_ignore_keys_does_not),
-    KP_TEST(test_records_without_a_key_stick_for_a_batch_and_prefer_leaders),
     KP_TEST(test_a_full_batch_is_sealed_and_memory_ends),
     KP_TEST(test_records_that_can_never_fit_are_refused),
     KP_TEST(test_memory_of_a_wait_is_used_for_the_next_batch),

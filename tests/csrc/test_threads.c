@@ -326,6 +326,7 @@ static void control(void *arg) {
 static kp_config small_config(int64_t linger_ns, size_t memory) {
     kp_config config = script_config();
     config.batch_size = 2048;
+    config.availability_timeout_ns = MS;
     config.buffer_memory = memory;
     config.linger_ns = linger_ns;
     return config;

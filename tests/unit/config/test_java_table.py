@@ -28,6 +28,7 @@ OURS = {
     "errors.dead.letter.queue.topic.name",
     "not.enough.replicas.policy",
     "on.sequence.gap",
+    "partitioner",
     "profile",
 }
 OTHER_DEFAULTS = {
@@ -40,7 +41,6 @@ OTHER_DEFAULTS = {
     # Not built, so that off is the default.
     "enable.metrics.push": False,
     "metadata.cluster.check.enable": False,
-    "partitioner.adaptive.partitioning.enable": False,
 }
 # Where Java checks nothing and a value can only be a mistake, or would be refused later.
 STRICTER = {

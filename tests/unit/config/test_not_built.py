@@ -67,7 +67,7 @@ def test_value_of_a_secret_is_never_shown() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("partitioner.adaptive.partitioning.enable", "False"),
+        ("partitioner.rack.aware", "False"),
         ("ssl.enabled.protocols", ["TLSv1.2", "TLSv1.3"]),
         ("ssl.enabled.protocols", "TLSv1.2, TLSv1.3"),
         ("sasl.kerberos.ticket.renew.jitter", 0.05),

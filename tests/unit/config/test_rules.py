@@ -209,3 +209,25 @@ def test_a_gap_cannot_be_noticed_without_sequences(off: dict[str, Any]) -> None:
 
 def test_a_transaction_may_have_a_dead_letter_file() -> None:
     assert parse(transactional_id="t", errors_dead_letter_queue_file="f").errors_dead_letter_queue_file == "f"
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        ({"partitioner.class": max}, "partitioner=fnv1a and partitioner.class both choose"),
+        ({"partitioner.ignore.keys": True}, "partitioner.ignore.keys=true that they are not"),
+    ],
+)
+def test_a_partitioner_stands_alone(other: dict[str, object], text: str) -> None:
+    parse(other)
+    parse(partitioner="fnv1a")
+    assert text in message_of(other, partitioner="fnv1a")
+
+
+def test_the_default_partitioner_contradicts_nothing_unless_it_is_asked_for() -> None:
+    assert parse(partitioner_class=max).partitioner == "murmur2_random"
+    assert "both choose" in message_of(partitioner_class=max, partitioner="murmur2_random")
+
+
+def test_unknown_partitioner_is_told_with_the_nearest() -> None:
+    assert "did you mean 'murmur2_random'" in message_of(partitioner="murmur2-random")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kproducer.config import INT_MAX, LONG_MAX, MAX_DURATION_MS, HostPort, parse_config
 from kproducer.errors import ConfigError
+from kproducer.partitioners import RoundRobinPartitioner
 from tests.unit.config.world import message_of, parse
 
 
@@ -126,6 +127,14 @@ def test_serializers_and_partitioner_are_callables_or_none() -> None:
     assert (cfg.key_serializer, cfg.value_serializer, cfg.partitioner_class) == (str.encode, None, first)
 
 
+def test_a_partitioner_is_a_function_an_object_a_class_or_javas_round_robin() -> None:
+    round_robin = RoundRobinPartitioner()
+    for wanted in (round_robin, RoundRobinPartitioner, round_robin.partition):
+        assert parse(partitioner_class=wanted).partitioner_class == wanted
+    java = "org.apache.kafka.clients.producer.RoundRobinPartitioner"
+    assert parse({"partitioner.class": java}).partitioner_class is RoundRobinPartitioner
+
+
 _SERIALIZERS = "org.apache.kafka.common.serialization."
 
 
@@ -140,10 +149,9 @@ def test_java_names_of_serializers_for_bytes_and_text_are_understood(name: str) 
 
 def test_other_java_class_names_and_partitioner_classes_are_refused() -> None:
     assert "but for ByteArray-" in message_of({"key.serializer": _SERIALIZERS + "LongSerializer"})
-    assert message_of({"partitioner.class": "org.x.P"}).endswith(
-        "are not understood); allowed is a callable or None"
-    )
-    assert "instance" in message_of(partitioner_class=object)
+    assert "other Java class names are not understood" in message_of({"partitioner.class": "org.x.P"})
+    assert "an object or class with partition()" in message_of(partitioner_class=object)
+    assert "allowed is a callable" in message_of(partitioner_class=5)
     assert "allowed is a callable" in message_of(value_serializer=5)
 
 

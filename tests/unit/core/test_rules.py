@@ -110,7 +110,7 @@ def test_a_record_that_breaks_a_rule_dooms_its_transaction(tmp_path: Path) -> No
     path = tmp_path / "bundle.toml"
     path.write_text('name = "b"\n[allowed]\ntopics = ["one"]\n')
     with KafkaProducer(bootstrap_servers="127.0.0.1:1", bundle_file=path) as producer:
-        prepare = _make_prepare(producer.config, producer._runtime)
+        prepare = _make_prepare(producer.config, producer._runtime, None)
     pump = make_pump(parse_config({"bootstrap.servers": "127.0.0.1:1", "transactional.id": "tx"}), "bundled")
     appender = RecordAppender()
     appender._set_up(pump, 10, prepare, lambda topic: None, lambda: "full")
@@ -137,7 +137,7 @@ def test_rules_come_before_serializers(broker: ScriptedBroker, make: MakeProduce
 
 
 def test_without_a_bundle_nothing_stands_before_the_append(producer: KafkaProducer) -> None:
-    assert _make_prepare(producer.config, producer._runtime) is None
+    assert _make_prepare(producer.config, producer._runtime, None) is None
 
 
 # --- where a configuration may come from ----------------------------------------------------------------------

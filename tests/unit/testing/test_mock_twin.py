@@ -25,9 +25,8 @@ from kproducer import (
     SendManyResult,
     TopicPartition,
 )
-from kproducer._core.hashing import murmur2
+from kproducer.partitioners import PARTITIONERS, RoundRobinPartitioner
 from kproducer.testing import MockProducer, MockRecordFuture, MockSendManyResult
-from kproducer.testing.mock_partitions import murmur2 as mock_murmur2
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.unit.core.test_send import BAD_CALLS
 
@@ -260,6 +259,11 @@ def raises(value: Any) -> bytes:
     raise LookupError("not today")
 
 
+class ByKeyLength:
+    def partition(self, topic: str, key: bytes | None, value: bytes | None, partition_count: int) -> int:
+        return len(key or b"") % partition_count
+
+
 STEPS: dict[str, Mapping[str, Any]] = {
     "serializers": {"value_serializer": lambda v: f"{v}".encode(), "key_serializer": lambda k: k and k * 2},
     "a value serializer that raises": {"value_serializer": raises},
@@ -269,6 +273,8 @@ STEPS: dict[str, Mapping[str, Any]] = {
     "a partitioner out of range": {"partitioner_class": lambda topic, key, value, count: count},
     "a partitioner of text": {"partitioner_class": lambda *_: "1"},
     "a partitioner that raises": {"partitioner_class": raises},
+    "a partitioner object": {"partitioner_class": ByKeyLength()},
+    "a partitioner class": {"partitioner_class": RoundRobinPartitioner},
     "no acks": {"acks": 0, "enable_idempotence": False},
 }
 STEP_CALLS: dict[str, Call] = {
@@ -417,11 +423,27 @@ def test_the_rules_of_a_bundle_hold_in_both(make_both: Any, tmp_path: Path, name
     assert told(send, mock) == told(send, real)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 8, 9, 100, 101, 102, 103])
-def test_keys_are_hashed_as_the_core_does(size: int) -> None:
-    for seed in range(20):
-        key = bytes((seed * 37 + n * 101) % 256 for n in range(size))
-        assert mock_murmur2(key) == murmur2(key) & 0xFFFFFFFF
+# --- partitioners --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partitioner", [name for name in PARTITIONERS if name != "random"])
+def test_keys_go_where_the_core_puts_them(make_both: Any, partitioner: str) -> None:
+    real, mock = make_both(partitioner=partitioner)
+    for size in (1, 2, 3, 4, 5, 8, 9, 100):
+        key = bytes(n * 101 % 256 for n in range(size))
+        assert mock.send("t", b"", key).result(10).partition == real.send("t", b"", key).result(10).partition
+
+
+@pytest.mark.parametrize("partitioner", PARTITIONERS)
+@pytest.mark.parametrize("key", [None, b""])
+def test_records_without_a_key_are_spread_by_the_same_partitioners(
+    make_both: Any, partitioner: str, key: bytes | None
+) -> None:
+    real, mock = make_both(partitioner=partitioner, batch_size=0)
+    spread = [
+        {producer.send("t", b"v", key).result(10).partition for _ in range(30)} for producer in (real, mock)
+    ]
+    assert spread[0] == spread[1]
 
 
 # --- life -------------------------------------------------------------------------------------------------------
