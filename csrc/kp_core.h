@@ -86,6 +86,7 @@ typedef struct kp_partition {
     kp_link waiting_link; /* in the pump's list of those without a leader or connection */
     uint64_t topic_id_gen;
     uint32_t txn_allowed; /* the transaction that the coordinator has added it to */
+    kp_counter counters[KP_PARTITION_COUNTER_COUNT]; /* read by any */
 } kp_partition;
 
 typedef struct kp_partition_table {

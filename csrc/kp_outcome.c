@@ -37,12 +37,17 @@ void kp_partition_hold(kp_partition *p) {
 
 static void count_outcome(kp_pump *pump, const kp_batch *b, kp_state state) {
     kp_core *core = pump->core;
+    kp_partition *p = b->result->partition;
     if (state == KP_DELIVERED) {
+        KP_COUNT_PARTITION(p, records_acked, b->count);
+        KP_COUNT_PARTITION(p, batches_acked, 1);
         KP_COUNT(core, records_acked, b->count);
         KP_COUNT(core, batches_acked, 1);
         kp_hist_add(&core->stats.hists[KP_H_DELIVERY], pump->now - b->created_ns);
     } else {
         const int32_t failed = b->result->record_errors != NULL ? b->result->n_record_errors : b->count;
+        KP_COUNT_PARTITION(p, records_failed, failed);
+        KP_COUNT_PARTITION(p, batches_failed, 1);
         KP_COUNT(core, records_failed, failed);
         KP_COUNT(core, batches_failed, 1);
     }

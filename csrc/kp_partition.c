@@ -335,21 +335,26 @@ kp_batch *kp_partition_next(kp_pump *pump, kp_partition *p, kp_conn *conn) {
     return NULL;
 }
 
-static void count_sent(kp_pump *pump, const kp_batch *b) {
+static void count_sent(kp_pump *pump, kp_partition *p, const kp_batch *b) {
     kp_core *core = pump->core;
+    KP_COUNT_PARTITION(p, batches_sent, 1);
+    KP_COUNT_PARTITION(p, records_sent, b->count);
+    KP_COUNT_PARTITION(p, raw_bytes, b->len);
+    KP_COUNT_PARTITION(p, wire_bytes, b->wire_len);
     KP_COUNT(core, batches_sent, 1);
     KP_COUNT(core, records_sent, b->count);
     KP_COUNT(core, raw_bytes, b->len);
     KP_COUNT(core, wire_bytes, b->wire_len);
     if (b->was_sent) {
         KP_COUNT(core, record_retries, b->count);
+        KP_COUNT_PARTITION(p, record_retries, b->count);
     } else {
         kp_hist_add(&core->stats.hists[KP_H_QUEUE], pump->now - b->created_ns);
     }
 }
 
 void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *conn) {
-    count_sent(pump, b);
+    count_sent(pump, p, b);
     b->state = KP_BATCH_IN_FLIGHT;
     b->was_sent = true;
     b->attempts++;

@@ -11,6 +11,15 @@ const char *kp_counter_name(kp_counter_id id) {
     return names[id];
 }
 
+const char *kp_partition_counter_name(kp_partition_counter_id id) {
+    static const char *const names[KP_PARTITION_COUNTER_COUNT] = {
+#define KP_COUNTER_NAME(name) #name,
+        KP_PARTITION_COUNTERS(KP_COUNTER_NAME)
+#undef KP_COUNTER_NAME
+    };
+    return names[id];
+}
+
 /* Bucket 4*k + q holds [2^k * (4+q)/4, 2^k * (5+q)/4) microseconds; everything under 4 us is exact. */
 static int bucket_of(uint64_t us) {
     if (us < 4) {

@@ -26,6 +26,18 @@ typedef enum kp_counter_id {
         KP_COUNTER_COUNT
 } kp_counter_id;
 
+/* Of one partition. A record that is sent again counts again as sent, and once among the retries. */
+#define KP_PARTITION_COUNTERS(X)                                                                                       \
+    X(records_sent) X(batches_sent) X(raw_bytes) X(wire_bytes) X(record_retries) X(records_acked) X(records_failed)    \
+    X(batches_acked) X(batches_failed)
+
+typedef enum kp_partition_counter_id {
+#define KP_COUNTER_ENUM(name) KP_P_##name,
+    KP_PARTITION_COUNTERS(KP_COUNTER_ENUM)
+#undef KP_COUNTER_ENUM
+        KP_PARTITION_COUNTER_COUNT
+} kp_partition_counter_id;
+
 /* Four buckets for each power of two of microseconds: percentiles within 19 %. */
 enum { KP_HIST_BUCKETS = 4 * 40 };
 
@@ -42,6 +54,7 @@ typedef struct kp_stats {
 } kp_stats;
 
 const char *kp_counter_name(kp_counter_id id);
+const char *kp_partition_counter_name(kp_partition_counter_id id);
 int64_t kp_hist_bucket_limit_us(int bucket); /* upper bound, in microseconds */
 void kp_hist_add(kp_hist *h, int64_t ns);
 
@@ -53,6 +66,7 @@ static inline void kp_counter_add(kp_counter *c, uint64_t n) {
     atomic_fetch_add_explicit(c, n, memory_order_relaxed);
 }
 
+#define KP_COUNT_PARTITION(p, name, n) kp_counter_add(&(p)->counters[KP_P_##name], (uint64_t)(n))
 #define KP_COUNT(core, name, n) kp_counter_add(&(core)->stats.counters[KP_C_##name], (uint64_t)(n))
 
 #endif

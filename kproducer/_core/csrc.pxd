@@ -210,6 +210,7 @@ cdef extern from "kp_stats.h" nogil:
         KP_H_REQUEST
         KP_H_DELIVERY
         KP_COUNTER_COUNT
+        KP_PARTITION_COUNTER_COUNT
     ctypedef struct kp_hist:
         kp_counter *buckets
         kp_counter count
@@ -248,8 +249,10 @@ cdef extern from "kp_core.h" nogil:
     ctypedef struct kp_partition:
         kp_topic *topic
         int32_t index
+        kp_counter *counters
     ctypedef struct kp_partition_table:
         int32_t count
+        kp_partition **items
     ctypedef struct kp_topic:
         char *name
         size_t name_len

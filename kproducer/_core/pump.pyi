@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
+from kproducer._core.counters import PartitionCounters
 from kproducer._core.events import Action, Event
 from kproducer._core.letters import LetterSink
 from kproducer.errors import KafkaError
@@ -127,6 +128,10 @@ class Pump:
         """Raise ForkError in a forked child."""
     def counters(self) -> dict[str, int]:
         """Snapshot of the C counters, without a lock."""
+    def counters_by_topic(self) -> dict[str, list[PartitionCounters]]:
+        """{topic: its partition_counters()}, for all topics that were ever asked for."""
+    def partition_counters(self, topic: str) -> list[PartitionCounters]:
+        """What each partition of a topic has counted, by its number; without a lock, empty without metadata."""
     def histogram(self, name: str) -> list[tuple[int, int]]:
         """(upper bound in microseconds, count) of 'queue', 'request' or 'delivery' time."""
     def histogram_summary(self, name: str) -> tuple[int, int, int]:

@@ -33,6 +33,7 @@ from kproducer._core.csrc cimport (
     KP_HIST_BUCKETS,
     KP_NEVER,
     KP_OK,
+    KP_PARTITION_COUNTER_COUNT,
     kp_action,
     kp_clock_ns,
     kp_codec_lib,
@@ -63,6 +64,7 @@ from kproducer._core.csrc cimport (
     kp_leader,
     kp_msg,
     kp_msg_free,
+    kp_partition_table,
     kp_pool_available,
     kp_pump_free,
     kp_pump_join,
@@ -75,6 +77,7 @@ from kproducer._core.csrc cimport (
     kp_status,
     kp_socket_close,
     kp_topic,
+    kp_topic_table,
     kp_topic_take_used,
     kp_txn_close,
     kp_txn_forget,
@@ -88,6 +91,7 @@ from kproducer._core.status cimport check, failure_of, raise_life
 
 from kproducer._core import events as first_events
 from kproducer._core.codecs import resolve_codec
+from kproducer._core.counters import PartitionCounters
 from kproducer.errors import ConfigError, IllegalStateError, UnobservedDeliveryError
 
 cdef int64_t MS = 1000000
@@ -594,6 +598,22 @@ cdef class Pump:
         out["buffer_exhausted"] = self.core.pool.exhausted
         return out
 
+    def counters_by_topic(self):
+        """{topic: its partition_counters()}, for all topics that were ever asked for."""
+        cdef kp_topic *topic = kp_core_first_topic(self.core)
+        found = {}
+        while topic is not NULL:
+            found[topic_name(topic)] = _counters_of(topic)
+            topic = topic.next
+        return found
+
+    def partition_counters(self, str topic):
+        """PartitionCounters of each partition of a topic, by its number; empty without metadata."""
+        cdef kp_topic *at = kp_core_first_topic(self.core)  # not topic_named(), which would make it
+        while at is not NULL and topic_name(at) != topic:
+            at = at.next
+        return [] if at is NULL else _counters_of(at)
+
     def histogram(self, str name):
         cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
         return [(kp_hist_bucket_limit_us(i), kp_counter_get(&h.buckets[i])) for i in range(KP_HIST_BUCKETS)]
@@ -602,6 +622,16 @@ cdef class Pump:
         """(count, sum in ns, max in ns) of a histogram."""
         cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
         return kp_counter_get(&h.count), kp_counter_get(&h.sum_ns), kp_counter_get(&h.max_ns)
+
+
+cdef list _counters_of(kp_topic *topic):
+    cdef kp_partition_table *table = kp_topic_table(topic)
+    cdef int i, k
+    found = []
+    for i in range(0 if table is NULL else table.count):
+        counts = [kp_counter_get(&table.items[i].counters[k]) for k in range(KP_PARTITION_COUNTER_COUNT)]
+        found.append(PartitionCounters._make(counts))
+    return found
 
 
 cdef object _first_failure(kp_unobserved *u):
