@@ -6,6 +6,7 @@
 
 static void no_longer_in_flight(kp_partition *p) {
     p->n_in_flight--;
+    kp_counter_set(&p->counters[KP_P_batches_in_flight], (uint64_t)p->n_in_flight);
     if (p->n_in_flight == 0) {
         p->in_flight_conn = NULL;
     }

@@ -27,8 +27,16 @@ typedef struct kp_node {
     int64_t ready_since; /* when the list was empty last */
     bool is_pressing;    /* one of them must not wait for company: linger is over, a retry, a backlog, a flush */
     int64_t throttled_until;
+    kp_node_stats *stats; /* the core's */
     bool wanted_told; /* CONN_WANTED is a level: told once until the connection is there or lost again */
 } kp_node;
+
+/* For the producer and for the broker. */
+#define KP_COUNT_NODE(pump, node, name, n)                                                                             \
+    do {                                                                                                               \
+        KP_COUNT((pump)->core, name, n);                                                                               \
+        kp_counter_add(&(node)->stats->counters[KP_N_##name], (uint64_t)(n));                                          \
+    } while (0)
 
 typedef struct kp_conn {
     kp_link link;

@@ -68,6 +68,7 @@ static kp_status cut_publish(kp_pump *pump, kp_batch *parent, cut *c) {
         atomic_fetch_add(&pump->core->pending[parent->flush_gen % KP_FLUSH_GENS], 1);
     }
     kp_core_publish_split(pump->core, r);
+    KP_COUNT_PARTITION(r->partition, batches_pending, c->n - 1);
     kp_flush_leave(pump->core, parent->flush_gen);
     kp_outcome_destroy(pump, parent);
     free(c->parts);

@@ -27,7 +27,7 @@ from kproducer.config.values import (
     ValueKind,
     Whole,
 )
-from kproducer.interfaces import Interceptor, Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, Serializer, StatisticsCallback
 
 if TYPE_CHECKING:
     from kproducer.config.record_rules import RecordRules
@@ -224,7 +224,7 @@ class ProducerConfig:
         "Whether the built-in partitioner treats records with a key like those without.", kip=794,
     )
 
-    interceptor_classes: tuple[Interceptor, ...] = _key(  # noqa: RUF009  # the call makes a field()
+    interceptor_classes: tuple[Interceptor, ...] = _key(
         "interceptor.classes", Objects("a list of interceptors"), (),
         "Instances that see each record before it is serialized, and each outcome, in this order.",
         kip=42,
@@ -292,6 +292,29 @@ class ProducerConfig:
         "receive.buffer.bytes", _BUFFER_SIZE, -1,
         "SO_RCVBUF of connections; -1 leaves it to the operating system.",
         aliases=("socket.receive.buffer.bytes",),
+    )
+
+    metrics_num_samples: int = _key(
+        "metrics.num.samples", _POSITIVE_INT, 2,
+        "Windows that rates, means and maxima of metrics() are of, the one under way among them.",
+    )
+    metrics_sample_window_ms: int = _key(
+        "metrics.sample.window.ms", _DURATION, 30_000,
+        "Length of such a window, at least 100.",
+    )
+    metrics_recording_level: str = _key(
+        "metrics.recording.level", Choice(("INFO", "DEBUG", "TRACE")), "INFO",
+        "What metrics() tells: INFO the producer, its brokers and topics; DEBUG and TRACE every partition too.",
+        kip=105,
+    )
+    statistics_interval_ms: int = _key(
+        "statistics.interval.ms", Whole(0, 86_400_000), 0,
+        "Time between two calls of statistics.callback and two lines of the logger kproducer.statistics (at "
+        "INFO); 0 for neither.",
+    )
+    statistics_callback: StatisticsCallback | None = _key(  # noqa: RUF009  # the call makes a field()
+        "statistics.callback", Function(takes_class=False), None,
+        "Takes what metrics() returns, on the delivery thread.",
     )
 
     idempotence_note: str = ""

@@ -21,7 +21,7 @@ OF_JAVA = {
 
 
 def test_javas_names_are_there_and_all_values_are_numbers(producer: KafkaProducer) -> None:
-    found = producer.metrics()
+    found = producer.metrics()["producer-metrics"]
     assert found.keys() >= OF_JAVA
     assert all(type(value) in (int, float) and value >= 0 for value in found.values())
 
@@ -36,7 +36,7 @@ def test_counts_are_true(broker: ScriptedBroker, make: MakeProducer) -> None:
         producer.produce("one", b"v")
         with pytest.raises(UnobservedDeliveryError):
             producer.flush(10)
-    found = producer.metrics()
+    found = producer.metrics()["producer-metrics"]
     assert (found["record-send-total"], found["record-error-total"]) == (100, 1)
     assert found["requests-in-flight"] == 0
     assert found["request-total"] == found["response-total"] >= 2
@@ -49,7 +49,7 @@ def test_counts_are_true(broker: ScriptedBroker, make: MakeProducer) -> None:
 
 def test_times_are_in_milliseconds_and_in_order(broker: ScriptedBroker, producer: KafkaProducer) -> None:
     producer.send_many("one", [b"v"] * 100).wait(10)
-    found = producer.metrics()
+    found = producer.metrics()["producer-metrics"]
     for name in ("record-queue-time", "request-latency", "record-delivery-time"):
         times = [found[f"{name}-{suffix}"] for suffix in ("p50", "p95", "p99", "p99.9", "max")]
         assert times == sorted(times)
