@@ -363,8 +363,7 @@ void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *con
     b->attempts++;
     b->last_node = conn->node->id;
     b->drained_ns = pump->now;
-    p->n_in_flight++;
-    kp_counter_set(&p->counters[KP_P_batches_in_flight], (uint64_t)p->n_in_flight);
+    kp_set_in_flight(p, p->n_in_flight + 1);
     p->in_flight_conn = conn;
     pump->txn.was_sent = true;
 }

@@ -209,6 +209,7 @@ void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failu
         kp_outcome_fail_now(pump, b, failure);
     }
     p->is_held = p->wants_new_epoch = false;
+    kp_set_in_flight(p, 0); /* those of a request for which there was no memory were on no connection */
     kp_partition_leave_ready(p);
 }
 

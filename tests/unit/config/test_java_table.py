@@ -29,6 +29,8 @@ OURS = {
     "not.enough.replicas.policy",
     "on.sequence.gap",
     "profile",
+    "statistics.callback",
+    "statistics.interval.ms",
 }
 OTHER_DEFAULTS = {
     "bootstrap.servers": MISSING,
