@@ -618,7 +618,7 @@ cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, P
     """Sort arguments into the order of PARAMETERS; False: not in the usual way, perhaps not legally."""
     cdef Py_ssize_t i, k
     cdef PyObject *name
-    if not 1 <= n_args <= N_PARAMETERS:
+    if n_args > N_PARAMETERS:
         return False
     for i in range(N_PARAMETERS):
         placed[i] = args[i] if i < n_args else NULL
@@ -630,7 +630,9 @@ cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, P
         if i == N_PARAMETERS or placed[i] is not NULL:
             return False
         placed[i] = args[n_args + k]
-    for i in range(N_PARAMETERS):
+    if placed[0] is NULL:
+        return False
+    for i in range(1, N_PARAMETERS):
         if placed[i] is NULL:
             placed[i] = <PyObject *>None
     return True
