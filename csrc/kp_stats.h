@@ -65,7 +65,7 @@ typedef enum kp_max_id {
         KP_MAX_COUNT
 } kp_max_id;
 
-/* Four buckets for each power of two of microseconds: percentiles within 19 %. */
+/* Four buckets for each power of two of microseconds: a limit is at most 25 % above what it bounds. */
 enum { KP_HIST_BUCKETS = 4 * 40 };
 
 typedef struct kp_hist {

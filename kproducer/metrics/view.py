@@ -90,7 +90,7 @@ class View:
 
 
 def times_of(buckets: Sequence[int], sum_ns: int, max_ns: int) -> Times:
-    """Return mean, largest and percentiles; these are upper bounds of buckets, so up to 19 % too high."""
+    """Return mean, largest and percentiles; these are upper bounds of buckets, so up to 25 % too high."""
     total = sum(buckets)
     if total == 0:
         return Times(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -294,10 +294,8 @@ def test_the_callback_is_told_each_interval_on_the_delivery_thread(
     producer.send("one", b"v").result(10)
     wait_until(lambda: bool(told) and told[-1][1][PRODUCER]["record-send-total"] == 1, "the callback is told")
     producer.close()
-    calls = len(told)
     assert {name for name, _ in told} == {"kproducer-delivery-me"}
     assert keys_of(told[-1][1]) == {PRODUCER, NODE, TOPIC}
-    assert len(told) == calls
 
 
 def test_a_slow_callback_of_statistics_holds_up_no_record(broker: ScriptedBroker, make: MakeProducer) -> None:
@@ -314,10 +312,12 @@ def test_a_slow_callback_of_statistics_holds_up_no_record(broker: ScriptedBroker
     release.set()
 
 
-def test_a_callback_of_statistics_that_calls_flush_or_raises_is_logged(
+def test_a_callback_of_statistics_that_calls_flush_is_logged_and_changes_nothing(
     broker: ScriptedBroker, make: MakeProducer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    producer = make(broker, statistics_interval_ms=10, statistics_callback=lambda metrics: producer.flush())
+    producer: KafkaProducer = make(
+        broker, statistics_interval_ms=10, statistics_callback=lambda metrics: producer.flush()
+    )
     wait_until(lambda: len(caplog.records) >= 2, "errors in the log")
     assert producer.send("one", b"v").result(10).offset == 0
     assert {type(record.exc_info[1]) for record in caplog.records if record.exc_info} == {IllegalStateError}
