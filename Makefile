@@ -24,6 +24,7 @@
 #   make cross          compile csrc for ARM, Windows and macOS; run the ARM checksum in an emulator
 #
 #   make docs-config    write docs/config.md from the table of keys
+#   make docs-metrics   write the tables of docs/metrics.md
 #
 #   make bench          the whole table of benchmarks, over an hour, and its page docs/benchmarks.md
 #   make bench-micro    the pieces of the core and the calls of the API, timed one by one
@@ -54,7 +55,7 @@ ACTIONLINT_VERSION := v1.7.12
 SOURCES := setup.py $(wildcard csrc/*.[ch] kproducer/_core/*.pyx kproducer/_core/*.pxd)
 
 .PHONY: help demo test test-all test-soak faults integration unit dev build lint types actionlint format hooks cross bench bench-micro \
-    instructions docs docs-config wheel wheel-test sdist sbom release system asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
+    instructions docs docs-config docs-metrics wheel wheel-test sdist sbom release system asan fuzz clean distclean csrc-test csrc-sanitize csrc-asan csrc-ubsan csrc-tsan csrc-clang
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -167,6 +168,9 @@ cross: dev
 
 docs-config: dev
 	$(VENV)/bin/python -m kproducer.config.reference > docs/config.md
+
+docs-metrics: dev
+	$(VENV)/bin/python -m kproducer.metrics.reference docs/metrics.md
 
 # ---- products ----
 

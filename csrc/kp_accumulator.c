@@ -55,6 +55,7 @@ static kp_status open_batch_locked(kp_core *core, kp_partition *p, size_t bound,
     b->opened_ms = kp_wall_ms();
     atomic_store_explicit(&p->topic->is_used, true, memory_order_relaxed);
     b->flush_gen = kp_flush_enter(core);
+    KP_COUNT_PARTITION(p, batches_pending, 1);
     if (kp_is_transactional(core)) {
         b->txn_gen = p->txn_told;
         atomic_fetch_add(&core->txn_batches, 1);
@@ -139,6 +140,7 @@ static kp_status append_locked(kp_core *core, kp_partition *p, kp_record *r, siz
         kp_batch *b = p->open;
         p->open = NULL;
         kp_flush_leave(core, b->flush_gen);
+        KP_COUNT_PARTITION(p, batches_pending, -1);
         atomic_fetch_sub(&core->txn_batches, b->txn_gen != 0 ? 1 : 0);
         kp_batch_free(b, &core->pool);
         return status;

@@ -5,7 +5,7 @@
 #include "kp_partition.h"
 
 static void no_longer_in_flight(kp_partition *p) {
-    p->n_in_flight--;
+    kp_set_in_flight(p, p->n_in_flight - 1);
     if (p->n_in_flight == 0) {
         p->in_flight_conn = NULL;
     }
@@ -124,7 +124,7 @@ void kp_partition_answered(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn 
                            const kp_answers *all) {
     no_longer_in_flight(p);
     if (!answer->is_there) { /* the broker left it out: it may have been appended */
-        p->n_in_flight++;
+        kp_set_in_flight(p, p->n_in_flight + 1);
         p->in_flight_conn = conn;
         kp_partition_lost(pump, p, b, conn, true);
         return;

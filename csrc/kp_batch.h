@@ -32,6 +32,7 @@ typedef struct kp_batch {
     bool chunk_is_reserve;
     size_t len; /* raw length, header included */
     int32_t count;
+    uint32_t largest; /* bytes of the largest record, as encoded */
     int64_t base_ts, max_ts;
     int64_t created_ns; /* first append: where delivery.timeout.ms starts */
     int64_t opened_ms;  /* the same by the wall clock */
@@ -46,6 +47,7 @@ typedef struct kp_batch {
     bool was_sent;
     uint8_t *wire; /* what is sent: chunk.data or a compressed copy */
     size_t wire_len;
+    size_t sent_len; /* of the last attempt: it outlives the bytes */
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t base_sequence;
@@ -70,7 +72,11 @@ static inline void kp_batch_put(kp_batch *b, const kp_record *r) {
     const int64_t ts_delta = r->timestamp_ms - b->base_ts;
     const size_t body = kp_record_body_size(r, ts_delta, b->count);
     uint8_t *at = b->chunk.data + b->len;
-    b->len += (size_t)(kp_record_encode(at, r, ts_delta, b->count, body) - at);
+    const size_t size = (size_t)(kp_record_encode(at, r, ts_delta, b->count, body) - at);
+    b->len += size;
+    if (size > b->largest) {
+        b->largest = (uint32_t)size;
+    }
     b->count++;
     b->max_ts = kp_max_i64(b->max_ts, r->timestamp_ms);
 }

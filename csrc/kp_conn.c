@@ -69,7 +69,7 @@ static void lose_request(kp_pump *pump, kp_conn *conn, kp_request *r) {
     const bool maybe = r->written == r->total;
     kp_list_remove(&r->link);
     conn->n_requests--;
-    KP_COUNT(pump->core, requests_in_flight, -1);
+    KP_COUNT_NODE(pump, conn->node, requests_in_flight, -1);
     for (int32_t i = 0; i < r->n_slots; i++) {
         kp_partition_lost(pump, r->slots[i].partition, r->slots[i].batch, conn, maybe);
     }
@@ -114,14 +114,16 @@ static void request_done(kp_pump *pump, kp_conn *conn, kp_request *r) {
     kp_list_remove(&r->link);
     conn->n_requests--;
     conn->active_at = pump->now;
-    KP_COUNT(pump->core, requests_in_flight, -1);
+    KP_COUNT_NODE(pump, conn->node, requests_in_flight, -1);
     kp_request_free(r);
 }
 
 static void throttle(kp_pump *pump, kp_conn *conn, int32_t throttle_ms) {
     const int64_t ms = kp_min_i64(throttle_ms, THROTTLE_MAX_MS);
     conn->node->throttled_until = pump->now + ms * 1000000;
-    KP_COUNT(pump->core, throttle_ns, ms * 1000000);
+    KP_COUNT_NODE(pump, conn->node, throttle_ns, ms * 1000000);
+    KP_NOTE_MAX(pump->core, throttle_ns, ms * 1000000);
+    kp_max_note(&conn->node->stats->throttle_ns, (uint64_t)ms * 1000000);
     kp_msg *m = kp_msg_new(KP_EV_THROTTLED);
     if (m != NULL) {
         m->node = conn->node->id;
@@ -138,8 +140,9 @@ static kp_status apply_answers(kp_pump *pump, kp_conn *conn, kp_request *r, cons
     }
     kp_status status = kp_answers_decode(frame, len, r->version, r, &answers);
     if (status == KP_OK) {
-        KP_COUNT(pump->core, responses, 1);
+        KP_COUNT_NODE(pump, conn->node, responses, 1);
         kp_hist_add(&pump->core->stats.hists[KP_H_REQUEST], pump->now - r->sent_at);
+        kp_hist_add(&conn->node->stats->latency, pump->now - r->sent_at);
         if (answers.throttle_ms > 0) {
             throttle(pump, conn, answers.throttle_ms);
         }
@@ -214,7 +217,7 @@ void kp_conn_receive(kp_pump *pump, kp_conn *conn) {
         return;
     }
     conn->rx_len += (size_t)n;
-    KP_COUNT(pump->core, incoming_bytes, n);
+    KP_COUNT_NODE(pump, conn->node, incoming_bytes, n);
     if ((size_t)n == room) {
         conn->is_readable = pump->has_more = true; /* there may be more than the buffer held */
     }
@@ -268,7 +271,7 @@ static bool write_request(kp_pump *pump, kp_conn *conn, kp_request *r) {
             kp_conn_close(pump, conn, KP_CLOSE_PEER);
             return false;
         }
-        KP_COUNT(pump->core, outgoing_bytes, n);
+        KP_COUNT_NODE(pump, conn->node, outgoing_bytes, n);
         advance(r, (size_t)n);
     }
     conn->is_blocked = false;
@@ -357,8 +360,11 @@ static void send_request(kp_pump *pump, kp_conn *conn, kp_request *r) {
     conn->node->took_at = pump->now;
     conn->n_requests++;
     kp_list_push_back(&conn->requests, &r->link);
-    KP_COUNT(pump->core, requests, 1);
-    KP_COUNT(pump->core, requests_in_flight, 1);
+    KP_COUNT_NODE(pump, conn->node, requests, 1);
+    KP_COUNT_NODE(pump, conn->node, request_bytes, r->total);
+    KP_NOTE_MAX(pump->core, request_bytes, r->total);
+    kp_max_note(&conn->node->stats->request_bytes, r->total);
+    KP_COUNT_NODE(pump, conn->node, requests_in_flight, 1);
     for (int32_t i = 0; i < r->n_slots; i++) {
         kp_partition_refresh(pump, r->slots[i].partition);
     }

@@ -66,6 +66,7 @@ static void free_core(kp_core *core) {
         free_topic(t);
     }
     kp_topic_index_free(&core->topic_index);
+    kp_stats_free(&core->stats);
     kp_queue_free(&core->events);
     kp_queue_free(&core->commands);
     kp_pool_free(&core->pool);
@@ -175,6 +176,21 @@ kp_status kp_topic_grow(kp_topic *topic, int32_t count) {
     const kp_status status = table->count == count ? KP_OK : KP_ERR_NOMEM;
     atomic_store_explicit(&topic->table, table, memory_order_release);
     return status;
+}
+
+kp_topic_counts kp_topic_count(kp_topic *topic) {
+    kp_topic_counts counts = {0};
+    const kp_partition_table *table = kp_topic_table(topic);
+    counts.partitions = table == NULL ? 0 : table->count;
+    for (int32_t i = 0; i < counts.partitions; i++) {
+        const kp_counter *of = table->items[i]->counters;
+        for (int k = 0; k < KP_PARTITION_COUNTER_COUNT; k++) {
+            counts.sums[k] += kp_counter_get(&of[k]);
+        }
+        const uint64_t records = kp_counter_get(&of[KP_P_records_acked]);
+        counts.most_records = records > counts.most_records ? records : counts.most_records;
+    }
+    return counts;
 }
 
 kp_status kp_topic_wait(kp_topic *topic, int32_t partition, uint64_t error_gen, int64_t slice_deadline_ns) {

@@ -204,6 +204,14 @@ static inline kp_partition_table *kp_topic_table(kp_topic *t) {
     return atomic_load_explicit(&t->table, memory_order_acquire);
 }
 
+/* The counters of all partitions of a topic. */
+typedef struct kp_topic_counts {
+    uint64_t sums[KP_PARTITION_COUNTER_COUNT];
+    uint64_t most_records; /* acknowledged by one partition */
+    int32_t partitions;
+} kp_topic_counts;
+kp_topic_counts kp_topic_count(kp_topic *topic);
+
 void kp_core_mark_dirty(kp_core *core, kp_partition *p); /* there is news in it for the pump */
 void kp_core_wake_pump(kp_core *core);
 void kp_core_hurry(kp_core *core); /* a flush or a wait for memory began: tell the pump */

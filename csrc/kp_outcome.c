@@ -43,6 +43,11 @@ static void count_outcome(kp_pump *pump, const kp_batch *b, kp_state state) {
         KP_COUNT_PARTITION(p, batches_acked, 1);
         KP_COUNT(core, records_acked, b->count);
         KP_COUNT(core, batches_acked, 1);
+        KP_COUNT_PARTITION(p, bytes_acked, b->sent_len);
+        KP_COUNT(core, bytes_acked, b->sent_len);
+        if (b->result->base_offset >= 0) {
+            kp_counter_set(&p->counters[KP_P_next_offset], (uint64_t)(b->result->base_offset + b->count));
+        }
         kp_hist_add(&core->stats.hists[KP_H_DELIVERY], pump->now - b->created_ns);
     } else {
         const int32_t failed = b->result->record_errors != NULL ? b->result->n_record_errors : b->count;
@@ -68,6 +73,7 @@ void kp_outcome_settle(kp_pump *pump, kp_batch *b, kp_state state) {
     if (state == KP_FAILED && b->txn_gen != 0) {
         kp_txn_batch_failed(pump, b);
     }
+    KP_COUNT_PARTITION(b->result->partition, batches_pending, -1);
     kp_flush_leave(pump->core, b->flush_gen);
     b->is_settled = true;
 }

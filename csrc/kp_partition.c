@@ -354,6 +354,8 @@ static void count_sent(kp_pump *pump, kp_partition *p, const kp_batch *b) {
     KP_COUNT(core, records_sent, b->count);
     KP_COUNT(core, raw_bytes, b->len);
     KP_COUNT(core, wire_bytes, b->wire_len);
+    KP_NOTE_MAX(core, batch_bytes, b->wire_len);
+    KP_NOTE_MAX(core, record_bytes, b->largest);
     if (b->was_sent) {
         KP_COUNT(core, record_retries, b->count);
         KP_COUNT_PARTITION(p, record_retries, b->count);
@@ -366,10 +368,11 @@ void kp_partition_sent(kp_pump *pump, kp_partition *p, kp_batch *b, kp_conn *con
     count_sent(pump, p, b);
     b->state = KP_BATCH_IN_FLIGHT;
     b->was_sent = true;
+    b->sent_len = b->wire_len;
     b->attempts++;
     b->last_node = conn->node->id;
     b->drained_ns = pump->now;
-    p->n_in_flight++;
+    kp_set_in_flight(p, p->n_in_flight + 1);
     p->in_flight_conn = conn;
     pump->txn.was_sent = true;
 }

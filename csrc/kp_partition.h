@@ -47,6 +47,11 @@ static inline void kp_count_queued(kp_partition *p, int n) {
     atomic_fetch_add_explicit(&p->n_queued, n, memory_order_relaxed);
 }
 
+static inline void kp_set_in_flight(kp_partition *p, int n) {
+    p->n_in_flight = n;
+    kp_counter_set(&p->counters[KP_P_batches_in_flight], (uint64_t)n);
+}
+
 /* kp_outcome.c: how a batch ends. */
 void kp_outcome_settle(kp_pump *pump, kp_batch *b, kp_state state); /* makes it known; the bytes may live on */
 void kp_outcome_fix_count(const kp_batch *b); /* the result's, once no record can come */

@@ -194,6 +194,16 @@ size_t kp_pool_available(kp_pool *pool) {
     return available;
 }
 
+kp_pool_counts kp_pool_count(kp_pool *pool) {
+    kp_mutex_lock(&pool->lock);
+    const kp_pool_counts counts = {.available = pool->limit - pool->used,
+                                   .wait_ns = pool->wait_ns,
+                                   .exhausted = pool->exhausted,
+                                   .waiting = atomic_load(&pool->n_waiting)};
+    kp_mutex_unlock(&pool->lock);
+    return counts;
+}
+
 bool kp_pool_is_short(kp_pool *pool) {
     kp_mutex_lock(&pool->lock);
     serve_waiters_locked(pool);

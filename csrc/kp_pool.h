@@ -54,6 +54,12 @@ void kp_pool_give(kp_pool *pool, kp_chunk *chunk);
 void kp_pool_close(kp_pool *pool); /* wakes all waiters with KP_ERR_CLOSED */
 
 size_t kp_pool_available(kp_pool *pool);
+typedef struct kp_pool_counts {
+    size_t available;
+    uint64_t wait_ns, exhausted;
+    int waiting;
+} kp_pool_counts;
+kp_pool_counts kp_pool_count(kp_pool *pool);
 /* Serves whom it can; is somebody left without? */
 bool kp_pool_is_short(kp_pool *pool);
 

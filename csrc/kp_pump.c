@@ -75,9 +75,11 @@ static kp_node *add_node(kp_pump *pump, int32_t id) {
         pump->nodes = nodes;
         pump->cap_nodes = cap;
     }
-    kp_node *node = calloc(1, sizeof *node);
+    kp_node_stats *stats = kp_stats_node(&pump->core->stats, id);
+    kp_node *node = stats == NULL ? NULL : calloc(1, sizeof *node);
     if (node != NULL) {
         node->id = id;
+        node->stats = stats;
         kp_list_init(&node->ready);
         pump->nodes[pump->n_nodes++] = node;
     }

@@ -30,8 +30,16 @@ typedef struct kp_node {
     int n_waiting;       /* partitions that could send if the node took more: the ready ones, and those with all in flight */
     int64_t took_at;     /* when it took a request, or when the first of them began to wait */
     bool is_away;        /* published to its partitions: see kp_availability.c */
+    kp_node_stats *stats; /* the core's */
     bool wanted_told; /* CONN_WANTED is a level: told once until the connection is there or lost again */
 } kp_node;
+
+/* For the producer and for the broker. */
+#define KP_COUNT_NODE(pump, node, name, n)                                                                             \
+    do {                                                                                                               \
+        KP_COUNT((pump)->core, name, n);                                                                               \
+        kp_counter_add(&(node)->stats->counters[KP_N_##name], (uint64_t)(n));                                          \
+    } while (0)
 
 typedef struct kp_conn {
     kp_link link;

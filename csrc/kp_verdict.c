@@ -68,6 +68,7 @@ static kp_status cut_publish(kp_pump *pump, kp_batch *parent, cut *c) {
         atomic_fetch_add(&pump->core->pending[parent->flush_gen % KP_FLUSH_GENS], 1);
     }
     kp_core_publish_split(pump->core, r);
+    KP_COUNT_PARTITION(r->partition, batches_pending, c->n - 1);
     kp_flush_leave(pump->core, parent->flush_gen);
     kp_outcome_destroy(pump, parent);
     free(c->parts);
@@ -208,6 +209,7 @@ void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failu
         kp_outcome_fail_now(pump, b, failure);
     }
     p->is_held = p->wants_new_epoch = false;
+    kp_set_in_flight(p, 0); /* those of a request for which there was no memory were on no connection */
     kp_partition_leave_ready(p);
     kp_node_count_waiting(pump, p, false);
 }

@@ -32,12 +32,14 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
-from kproducer.interfaces import Interceptor, Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, Serializer, StatisticsCallback
+from kproducer.metrics.table import METRICS, Metric
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
     Header,
     Headers,
+    Metrics,
     OffsetAndMetadata,
     PartitionInfo,
     ProducerRecord,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from kproducer.diagnosis.findings import Finding, Severity
 
 __all__ = [
+    "METRICS",
     "AuthorizationError",
     "BufferExhaustedError",
     "BundleViolationError",
@@ -68,6 +71,8 @@ __all__ = [
     "KafkaError",
     "KafkaProducer",
     "KafkaTimeoutError",
+    "Metric",
+    "Metrics",
     "OffsetAndMetadata",
     "PartitionInfo",
     "Partitioner",
@@ -84,6 +89,7 @@ __all__ = [
     "SerializationError",
     "Serializer",
     "Severity",
+    "StatisticsCallback",
     "TopicPartition",
     "TransactionAbortableError",
     "TransactionAbortedError",

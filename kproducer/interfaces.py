@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kproducer.types import Headers, ProducerRecord, RecordMetadata
+from kproducer.types import Headers, Metrics, ProducerRecord, RecordMetadata
 
 
 class Serializer(Protocol):
@@ -67,3 +67,11 @@ class Interceptor(Protocol):
     def close(self) -> None:
         """Let go of what the interceptor holds; called once, when the producer is closed."""
         return
+
+
+class StatisticsCallback(Protocol):
+    """Is told of the metrics each `statistics.interval.ms`, as librdkafka's stats_cb."""
+
+    def __call__(self, metrics: Metrics, /) -> object:
+        """Take what `metrics()` returns; runs on the delivery thread, where what it raises is logged."""
+        ...

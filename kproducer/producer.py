@@ -25,12 +25,11 @@ from kproducer.errors import (
     TransactionCommittedError,
 )
 from kproducer.interceptors import InterceptorChain
-from kproducer.metrics import ProducerMetrics
 from kproducer.partitioners import UserPartitioner
 from kproducer.types import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
-    from kproducer.types import PartitionInfo
+    from kproducer.types import Metrics, PartitionInfo
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,6 @@ class KafkaProducer(RecordAppender):
             on_closed=[part.close for part in (interceptors, partitioner) if part is not None],
         )
         self._runtime = runtime
-        self._metrics = ProducerMetrics(runtime.pump, runtime.failure_counts)
         self._set_up(
             runtime.pump,
             self._config.max_block_ms,
@@ -295,10 +293,17 @@ class KafkaProducer(RecordAppender):
         name = check_topic(topic)
         return list(self._running().partitions_for(name, self._config.max_block_ms / 1000))
 
-    def metrics(self) -> dict[str, float]:
-        """Return Java's producer metrics by name, with percentiles in milliseconds added."""
-        self._running().pump.refuse_fork()
-        return self._metrics.snapshot()
+    def metrics(self) -> Metrics:
+        """Return every metric by group and name: `metrics()["producer-metrics"]["record-send-rate"]`.
+
+        Groups and names are Java's, with percentiles and more added (docs/metrics.md). Brokers, topics and partitions
+        have a group each, named `producer-node-metrics.node-1`, `producer-topic-metrics.orders` and, with
+        `metrics.recording.level=DEBUG`, `producer-partition-metrics.orders-0`. Rates, means and maxima are of the last
+        `metrics.num.samples` windows of `metrics.sample.window.ms`. Any thread, also after close().
+        """
+        runtime = self._running()
+        runtime.pump.refuse_fork()
+        return runtime.statistics.metrics()
 
     def __enter__(self) -> Self:
         return self

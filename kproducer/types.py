@@ -36,6 +36,8 @@ class Header(NamedTuple):
     value: bytes | None = None
 
 
+# The name of a group, or group.tag, and of a metric: metrics()["producer-metrics"]["record-send-rate"].
+Metrics: TypeAlias = dict[str, dict[str, float]]
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 
 

@@ -14,6 +14,7 @@ from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
     KP_AGAIN,
     KP_CLOSING,
+    KP_C_metadata_wait_ns,
     KP_ERR_CLOSED,
     KP_ERR_IO,
     KP_ERR_STATE,
@@ -546,17 +547,21 @@ cdef class RecordAppender:
     cdef int wait_for_topic(self, TopicHandle handle, int32_t partition, int64_t deadline) except -1:
         cdef kp_status status = KP_AGAIN
         cdef uint64_t error_gen
-        cdef int64_t slice_end
+        cdef int64_t slice_end, began
         self._pump.refuse_control_thread("send() to a topic without metadata")
         error_gen = kp_topic_want(handle.topic, partition + 1)
-        while status == KP_AGAIN:
-            slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
-            with nogil:
-                status = kp_topic_wait(handle.topic, partition, error_gen, slice_end)
-            if status == KP_AGAIN:
-                PyErr_CheckSignals()
-                if kp_clock_ns() >= deadline:
-                    raise self._topic_timeout(handle, partition)
+        began = kp_clock_ns()
+        try:
+            while status == KP_AGAIN:
+                slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
+                with nogil:
+                    status = kp_topic_wait(handle.topic, partition, error_gen, slice_end)
+                if status == KP_AGAIN:
+                    PyErr_CheckSignals()
+                    if kp_clock_ns() >= deadline:
+                        raise self._topic_timeout(handle, partition)
+        finally:
+            self._pump.count_time(KP_C_metadata_wait_ns, began)
         if status == KP_ERR_IO:
             raise topic_failure(handle.topic, handle.name)
         if status == KP_ERR_CLOSED:

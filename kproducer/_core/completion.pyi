@@ -38,4 +38,5 @@ class SendManyResult:
     @property
     def offsets(self) -> dict[tuple[str, int], int]: ...
 
-def deliver(pump: Pump) -> bool: ...
+def deliver(pump: Pump, timeout_ms: float | None = None) -> bool:
+    """Wait for finished batches and run their callbacks in order; False when the producer is closed."""

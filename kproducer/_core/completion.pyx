@@ -268,8 +268,9 @@ cdef void call_listener(kp_result *r, str topic, const kp_listener *l) noexcept:
         logger.exception("delivery callback failed for %s-%d", topic, r.partition.index)
 
 
-def deliver(Pump pump):
+def deliver(Pump pump, timeout_ms=None):
     """Wait for finished batches and run their callbacks in order; False when the producer is closed."""
+    cdef int64_t deadline = KP_NEVER if timeout_ms is None else kp_clock_ns() + <int64_t>(timeout_ms * 1000000)
     cdef kp_result *r
     cdef kp_result *next
     cdef c_bool stopped = 0
@@ -277,7 +278,7 @@ def deliver(Pump pump):
     cdef int32_t n
     pump.delivery_thread = threading.get_ident()
     with nogil:
-        r = kp_core_take_finished(pump.core, KP_NEVER, &stopped)
+        r = kp_core_take_finished(pump.core, deadline, &stopped)
     while r is not NULL:
         next = r.next
         n = r.n_listeners

@@ -66,15 +66,18 @@ cdef extern from "kp_pool.h" nogil:
         size_t size
     ctypedef struct kp_pool:
         size_t limit
-        uint64_t wait_ns
-        uint64_t exhausted
     ctypedef struct kp_pool_waiter:
         kp_chunk granted
     void kp_pool_wait_begin(kp_pool *pool, kp_pool_waiter *w, size_t size)
     kp_status kp_pool_wait(kp_pool *pool, kp_pool_waiter *w, int64_t slice_deadline_ns)
     void kp_pool_wait_end(kp_pool *pool, kp_pool_waiter *w, bint timed_out)
     void kp_pool_give(kp_pool *pool, kp_chunk *chunk)
-    size_t kp_pool_available(kp_pool *pool)
+    ctypedef struct kp_pool_counts:
+        size_t available
+        uint64_t wait_ns
+        uint64_t exhausted
+        int waiting
+    kp_pool_counts kp_pool_count(kp_pool *pool)
 
 cdef extern from "kp_queue.h" nogil:
     ctypedef enum kp_msg_type:
@@ -209,18 +212,42 @@ cdef extern from "kp_stats.h" nogil:
         KP_H_QUEUE
         KP_H_REQUEST
         KP_H_DELIVERY
+        KP_HIST_COUNT
         KP_COUNTER_COUNT
         KP_PARTITION_COUNTER_COUNT
+        KP_NODE_COUNTER_COUNT
+        KP_MAX_COUNT
+        KP_C_flush_ns
+        KP_C_metadata_wait_ns
+    ctypedef struct kp_max:
+        kp_counter run
+        kp_counter window
     ctypedef struct kp_hist:
         kp_counter *buckets
-        kp_counter count
         kp_counter sum_ns
-        kp_counter max_ns
+        kp_max max_ns
+    ctypedef struct kp_node_stats:
+        kp_node_stats *next
+        int32_t id
+        kp_counter *counters
+        kp_max request_bytes
+        kp_max throttle_ns
+        kp_hist latency
     ctypedef struct kp_stats:
         kp_counter *counters
+        kp_max *maxima
         kp_hist *hists
+        kp_node_stats *nodes
     ctypedef int kp_counter_id
+    ctypedef int kp_partition_counter_id
+    ctypedef int kp_node_counter_id
+    ctypedef int kp_max_id
     const char *kp_counter_name(kp_counter_id id)
+    const char *kp_partition_counter_name(kp_partition_counter_id id)
+    const char *kp_node_counter_name(kp_node_counter_id id)
+    const char *kp_max_name(kp_max_id id)
+    void kp_counter_add(kp_counter *c, uint64_t n)
+    uint64_t kp_max_take(kp_max *m)
     int64_t kp_hist_bucket_limit_us(int bucket)
     uint64_t kp_counter_get(const kp_counter *c)
 
@@ -267,6 +294,11 @@ cdef extern from "kp_core.h" nogil:
         size_t name_len
         kp_topic *next
         bint takes_dead_letters
+    ctypedef struct kp_topic_counts:
+        uint64_t *sums
+        uint64_t most_records
+        int32_t partitions
+    kp_topic_counts kp_topic_count(kp_topic *topic)
     ctypedef enum kp_life:
         KP_OPEN
         KP_CLOSING

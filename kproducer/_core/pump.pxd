@@ -17,5 +17,6 @@ cdef class Pump:
     cdef int command(self, kp_msg *m) except -1
     cdef int first_listener(self) except -1
     cdef int refuse_in_transaction(self, uint32_t gen, kp_topic *topic, error) except -1
+    cdef void count_time(self, int counter, int64_t began) noexcept
     cdef int refuse_own_threads(self, str verb) except -1
     cdef int refuse_control_thread(self, str verb) except -1

@@ -130,12 +130,8 @@ class Pump:
     def refuse_fork(self) -> None:
         """Raise ForkError in a forked child."""
     def counters(self) -> dict[str, int]:
-        """Snapshot of the C counters, without a lock."""
+        """Snapshot of the C counters, without a lock, and of what buffer.memory holds."""
     def counters_by_topic(self) -> dict[str, list[PartitionCounters]]:
         """{topic: its partition_counters()}, for all topics that were ever asked for."""
     def partition_counters(self, topic: str) -> list[PartitionCounters]:
         """What each partition of a topic has counted, by its number; without a lock, empty without metadata."""
-    def histogram(self, name: str) -> list[tuple[int, int]]:
-        """(upper bound in microseconds, count) of 'queue', 'request' or 'delivery' time."""
-    def histogram_summary(self, name: str) -> tuple[int, int, int]:
-        """(count, sum in ns, max in ns) of a histogram."""

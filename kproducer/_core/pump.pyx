@@ -27,10 +27,10 @@ from kproducer._core.csrc cimport (
     KP_CODEC_LEVEL_DEFAULT,
     KP_CODE_TXN_REFUSED,
     KP_COUNTER_COUNT,
+    KP_C_flush_ns,
     KP_EV_CONN_CLOSED,
     KP_FATAL,
     KP_FORKED,
-    KP_HIST_BUCKETS,
     KP_IGNORE_KEYS,
     KP_NEVER,
     KP_OK,
@@ -54,20 +54,20 @@ from kproducer._core.csrc cimport (
     kp_core_take_unobserved,
     kp_core_topic,
     kp_core_wait_delivered,
+    kp_counter_add,
     kp_counter_get,
     kp_counter_name,
     kp_failure,
     kp_flush_begin,
     kp_flush_end,
     kp_flush_wait,
-    kp_hist,
-    kp_hist_bucket_limit_us,
     kp_leader,
     kp_msg,
     kp_msg_free,
     kp_partition_table,
     kp_partitioner_named,
-    kp_pool_available,
+    kp_pool_count,
+    kp_pool_counts,
     kp_pump_free,
     kp_pump_join,
     kp_pump_new,
@@ -100,7 +100,6 @@ cdef int64_t MS = 1000000
 cdef int64_t SLICE_NS = 100 * MS  # Ctrl-C is looked at between slices
 cdef dict CODEC_IDS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 cdef bint CAN_FORK = hasattr(os, "fork")
-cdef dict HISTOGRAMS = {"queue": 0, "request": 1, "delivery": 2}
 
 
 cdef void *resolve_symbol(void *arg, const char *symbol) noexcept with gil:
@@ -302,11 +301,17 @@ cdef class Pump:
 
     def flush(self, timeout_ms=None):
         """Wait until all that was appended before has its outcome and its callbacks have run; False: not in time."""
-        cdef int64_t deadline = KP_NEVER if timeout_ms is None else kp_clock_ns() + <int64_t>(timeout_ms * MS)
-        if not self._flush(deadline):
-            return False
-        # The dead letters of those outcomes are records too, but never make others.
-        return self.dead_letters is None or not self.dead_letters.is_pending or self._flush(deadline)
+        cdef int64_t began = kp_clock_ns()
+        cdef int64_t deadline = KP_NEVER if timeout_ms is None else began + <int64_t>(timeout_ms * MS)
+        try:
+            # The dead letters of the outcomes are records too, but never make others.
+            return self._flush(deadline) and (
+                self.dead_letters is None or not self.dead_letters.is_pending or self._flush(deadline))
+        finally:
+            self.count_time(KP_C_flush_ns, began)
+
+    cdef void count_time(self, int counter, int64_t began) noexcept:
+        kp_counter_add(&self.core.stats.counters[counter], <uint64_t>(kp_clock_ns() - began))
 
     def _flush(self, int64_t deadline):
         cdef kp_status status
@@ -607,10 +612,15 @@ cdef class Pump:
         cdef int i
         for i in range(KP_COUNTER_COUNT):
             out[kp_counter_name(i).decode()] = kp_counter_get(&self.core.stats.counters[i])
+        cdef kp_pool_counts pool
+        memset(&pool, 0, sizeof(pool))
+        if not self.is_forked():  # its lock may be held for ever in a forked child
+            pool = kp_pool_count(&self.core.pool)
         out["buffer_total_bytes"] = self.core.pool.limit
-        out["buffer_available_bytes"] = self.core.pool.limit if self.is_forked() else kp_pool_available(&self.core.pool)
-        out["buffer_wait_ns"] = self.core.pool.wait_ns
-        out["buffer_exhausted"] = self.core.pool.exhausted
+        out["buffer_available_bytes"] = pool.available
+        out["buffer_wait_ns"] = pool.wait_ns
+        out["buffer_exhausted"] = pool.exhausted
+        out["buffer_waiting"] = pool.waiting
         return out
 
     def counters_by_topic(self):
@@ -628,15 +638,6 @@ cdef class Pump:
         while at is not NULL and topic_name(at) != topic:
             at = at.next
         return [] if at is NULL else _counters_of(at)
-
-    def histogram(self, str name):
-        cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
-        return [(kp_hist_bucket_limit_us(i), kp_counter_get(&h.buckets[i])) for i in range(KP_HIST_BUCKETS)]
-
-    def histogram_summary(self, str name):
-        """(count, sum in ns, max in ns) of a histogram."""
-        cdef kp_hist *h = &self.core.stats.hists[HISTOGRAMS[name]]
-        return kp_counter_get(&h.count), kp_counter_get(&h.sum_ns), kp_counter_get(&h.max_ns)
 
 
 cdef list _counters_of(kp_topic *topic):

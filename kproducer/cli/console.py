@@ -23,8 +23,10 @@ from kproducer.cli.interrupts import Interrupts
 from kproducer.cli.options import (
     add_client_options,
     add_property_option,
+    add_statistics_option,
     merge_properties,
     read_client_properties,
+    statistics_properties,
 )
 from kproducer.cli.settler import Settler
 from kproducer.cli.sources import ReadInto, read_lines, split_lines
@@ -90,6 +92,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     for flag, key, metavar, text in _PRODUCER_FLAGS:
         parser.add_argument(flag, metavar=metavar, help=f"{text} ({key})")
+    add_statistics_option(parser)
     parser.add_argument("--version", action="version", version=f"kproducer {__version__}")
     parser.set_defaults(run=_run)
 
@@ -125,6 +128,7 @@ def _producer_properties(options: argparse.Namespace) -> dict[str, str]:
         value = getattr(options, flag.strip("-").replace("-", "_"))
         if value is not None:
             properties[key] = value
+    properties |= statistics_properties(options)
     properties["bootstrap.servers"] = options.bootstrap_server
     return properties
 

@@ -129,7 +129,7 @@ def _send(producer: Any, records: int, checker: Checker) -> _Sent:
             sent.kinds.update(block.kinds)
             progress.skip(time.monotonic() - began)
             _send_block(producer, block, sent, progress)
-        sent.metrics = dict(producer.metrics())
+        sent.metrics = producer.metrics()["producer-metrics"]
     progress.finish()
     return sent
 
@@ -272,7 +272,11 @@ def _compression(metrics: Mapping[str, float], properties: Mapping[str, str]) ->
 
 
 def _latency(metrics: Mapping[str, float]) -> str:
-    names = {"mean": "request-latency-avg", "p50": "request-latency-p50", "p99": "request-latency-p99"}
+    names = {
+        "mean": "request-latency-run-avg",
+        "p50": "request-latency-run-p50",
+        "p99": "request-latency-run-p99",
+    }
     known = [f"{label} {metrics[name]:.1f} ms" for label, name in names.items() if name in metrics]
     return ", ".join(known) or "not measured"
 

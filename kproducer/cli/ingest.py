@@ -15,7 +15,7 @@ from typing import Any
 from kproducer import KafkaError, KafkaProducer, RecordTooLargeError, UnobservedDeliveryError
 from kproducer.cli.handover import hand_over
 from kproducer.cli.interrupts import Interrupts
-from kproducer.cli.options import add_property_option
+from kproducer.cli.options import add_property_option, add_statistics_option, statistics_properties
 from kproducer.cli.progress import Progress, format_bytes, format_count
 from kproducer.cli.sources import FORMATS, InputError, Portion, ReadInto
 
@@ -47,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--key-field", metavar="NAME", help="the JSON field or CSV column that holds the key")
     add_property_option(parser, "--producer-property", "a producer property; may be repeated")
+    add_statistics_option(parser)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for standard input")
     parser.set_defaults(run=_run)
 
@@ -58,7 +59,13 @@ def _run(options: argparse.Namespace) -> int:
     sources = [_Source.find(name) for name in options.files]
     factory: Callable[[dict[str, str]], Any] = options.producer_factory or KafkaProducer
     try:
-        producer = factory({"bootstrap.servers": options.bootstrap_server, **options.producer_property})
+        producer = factory(
+            {
+                "bootstrap.servers": options.bootstrap_server,
+                **options.producer_property,
+                **statistics_properties(options),
+            }
+        )
     except KafkaError as error:
         print(f"kproducer ingest: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +54,35 @@ def merge_properties(files: Iterable[str], properties: Mapping[str, str]) -> dic
     for path in files:
         merged |= read_properties(path)
     return merged | dict(properties)
+
+
+def add_statistics_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--statistics-interval-ms`."""
+    parser.add_argument(
+        "--statistics-interval-ms",
+        type=int,
+        metavar="MS",
+        help="print a line about rates, times and errors to standard error at this interval "
+        "(statistics.interval.ms)",
+    )
+
+
+def statistics_properties(options: argparse.Namespace) -> dict[str, str]:
+    """The property of `add_statistics_option`; the lines are printed from now on."""
+    if options.statistics_interval_ms is None:
+        return {}
+    logger = logging.getLogger("kproducer.statistics")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(_Printer())
+    return {"statistics.interval.ms": str(options.statistics_interval_ms)}
+
+
+class _Printer(logging.Handler):
+    """Prints messages to what is standard error at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 class _PropertyAction(argparse.Action):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from kproducer import Metrics
+
 _MIB = 1024 * 1024
 _PERCENTILES = (0.5, 0.95, 0.99, 0.999)
 
@@ -103,15 +105,28 @@ def percentiles(latencies: Counter[int]) -> list[int]:
     return found or [0] * len(places)
 
 
-def format_metrics(metrics: dict[str, float], client_id: str) -> str:
-    """The table of `--print-metrics`, sorted by name."""
+def format_metrics(metrics: Metrics, client_id: str) -> str:
+    """The table of `--print-metrics`, sorted by name, with tags as Java writes them."""
     rows = {
-        f"producer-metrics:{name}:{{client-id={client_id}}}": f"{value:.3f}"
-        for name, value in metrics.items()
+        f"{key.partition('.')[0]}:{name}:{{{_tags(key, client_id)}}}": f"{value:.3f}"
+        for key, group in metrics.items()
+        for name, value in group.items()
     }
     width = max(map(len, rows), default=0)
     lines = ["", f"{'Metric Name'.ljust(width)}   Value"]
     return "\n".join([*lines, *(f"{name.ljust(width)} : {rows[name]}" for name in sorted(rows))])
+
+
+def _tags(key: str, client_id: str) -> str:
+    group, _, tag = key.partition(".")
+    tags = {"client-id": client_id}
+    if group == "producer-node-metrics":
+        tags["node-id"] = tag
+    elif group == "producer-topic-metrics":
+        tags["topic"] = tag
+    elif group == "producer-partition-metrics":
+        tags["topic"], _, tags["partition"] = tag.rpartition("-")
+    return ", ".join(f"{name}={value}" for name, value in tags.items())
 
 
 def _mean(latencies: Counter[int], digits: int) -> str:

@@ -103,11 +103,15 @@ class ClusterView:
         policy: intervals.
         jitter: source of random numbers in [0, 1).
         now: when the first question is due.
+
+    Attributes:
+        updated_at: when the newest answer came; the beginning before the first. Any thread may read it.
     """
 
     def __init__(self, policy: MetadataPolicy, *, jitter: Callable[[], float], now: float) -> None:
         self.cluster_id: str | None = None
         self.topic_errors: dict[str, KafkaError] = {}
+        self.updated_at = now
         self._policy = policy
         self._jitter = jitter
         self._known: dict[str, _Topic] = {}
@@ -239,6 +243,7 @@ class ClusterView:
             return update
         update.fatal = self._check_cluster(response.cluster_id)
         if update.fatal is None:
+            self.updated_at = now
             self._take_answer(asked, response, update, now)
         return update
 

@@ -40,9 +40,6 @@ NOT_BUILT_KEYS: Final[tuple[Key, ...]] = (
 
     _off("enable.metrics.push", Flag(), False,
          "Whether the broker may ask for metrics of the client; Java's default is true.", 714),
-    _off("metrics.num.samples", Whole(1, INT_MAX), 2, "Samples that rates and averages are made of."),
-    _off("metrics.sample.window.ms", _LONG, 30_000, "Time that a sample covers."),
-    _off("metrics.recording.level", Choice(("INFO", "DEBUG", "TRACE")), "INFO", "Which metrics are recorded.", 105),
 
     _off("ssl.protocol", Text(), "TLSv1.3", "TLS version that is preferred."),
     _off("ssl.enabled.protocols", Names(), ("TLSv1.2", "TLSv1.3"), "TLS versions that are allowed."),

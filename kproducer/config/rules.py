@@ -15,6 +15,7 @@ from kproducer.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+MIN_WINDOW_MS: Final = 100  # the control thread wakes up for each
 MAX_IN_FLIGHT_IDEMPOTENT: Final = 5  # brokers remember the last five batches of a producer per partition
 
 
@@ -27,10 +28,13 @@ def apply_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
         _apply_idempotence_rules,
         _apply_delivery_timeout_rule,
         _apply_backoff_rules,
+        _apply_window_rule,
     ):
         cfg = rule(cfg, given)
     _check_partitioner(cfg, given)
     _check_failure_handling(cfg)
+    if cfg.statistics_callback is not None and cfg.statistics_interval_ms == 0:
+        raise ConfigError("statistics.callback needs statistics.interval.ms above 0, or it is never called")
     return cfg
 
 
@@ -129,6 +133,13 @@ def _check_partitioner(cfg: ProducerConfig, given: AbstractSet[str]) -> None:
             f"partitioner={cfg.partitioner} tells how keys are hashed, and partitioner.ignore.keys=true that they "
             "are not; give one of them"
         )
+
+
+def _apply_window_rule(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
+    if cfg.metrics_sample_window_ms >= MIN_WINDOW_MS:
+        return cfg
+    sentence = f"metrics.sample.window.ms={cfg.metrics_sample_window_ms} is raised to {MIN_WINDOW_MS}"
+    return _adjusted(cfg, sentence, metrics_sample_window_ms=MIN_WINDOW_MS)
 
 
 def _check_failure_handling(cfg: ProducerConfig) -> None:

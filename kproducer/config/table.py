@@ -28,7 +28,7 @@ from kproducer.config.values import (
     ValueKind,
     Whole,
 )
-from kproducer.interfaces import Interceptor, Partitioner, PartitionerObject, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, PartitionerObject, Serializer, StatisticsCallback
 from kproducer.partitioners import PARTITIONERS
 
 if TYPE_CHECKING:
@@ -307,6 +307,29 @@ class ProducerConfig:
         "receive.buffer.bytes", _BUFFER_SIZE, -1,
         "SO_RCVBUF of connections; -1 leaves it to the operating system.",
         aliases=("socket.receive.buffer.bytes",),
+    )
+
+    metrics_num_samples: int = _key(
+        "metrics.num.samples", _POSITIVE_INT, 2,
+        "Windows that rates, means and maxima of metrics() are of, the one under way among them.",
+    )
+    metrics_sample_window_ms: int = _key(
+        "metrics.sample.window.ms", _DURATION, 30_000,
+        "Length of such a window, at least 100.",
+    )
+    metrics_recording_level: str = _key(
+        "metrics.recording.level", Choice(("INFO", "DEBUG", "TRACE")), "INFO",
+        "What metrics() tells: INFO the producer, its brokers and topics; DEBUG and TRACE every partition too.",
+        kip=105,
+    )
+    statistics_interval_ms: int = _key(
+        "statistics.interval.ms", Whole(0, 86_400_000), 0,
+        "Time between two calls of statistics.callback and two lines of the logger kproducer.statistics (at "
+        "INFO); 0 for neither.",
+    )
+    statistics_callback: StatisticsCallback | None = _key(  # noqa: RUF009  # the call makes a field()
+        "statistics.callback", Function(takes_class=False), None,
+        "Takes what metrics() returns, on the delivery thread.",
     )
 
     idempotence_note: str = ""

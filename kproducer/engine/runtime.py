@@ -40,7 +40,15 @@ from kproducer.engine.delivery import DeliveryThread
 from kproducer.engine.link import Wiring
 from kproducer.engine.lookup import NameLookup
 from kproducer.engine.mailbox import Close, GiveUp, Mailbox, PartitionsFor, Transact
-from kproducer.engine.sender import Sender
+from kproducer.engine.sender import Chore, Sender
+from kproducer.engine.statistics import (
+    CALL_COUNTERS,
+    METADATA_WAIT,
+    CallTimes,
+    Statistics,
+    StatisticsTeller,
+    make_teller,
+)
 from kproducer.engine.transactor import Transactor
 from kproducer.errors import (
     CommitOutcomeUnknownError,
@@ -52,6 +60,7 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     error_for,
 )
+from kproducer.metrics.source import CounterSource
 from kproducer.net.poller import SelectorPoller
 from kproducer.net.transport import PlainTransport, SocketOptions
 from kproducer.protocol.messages.find_coordinator import CoordinatorType
@@ -93,18 +102,28 @@ class Runtime:
         self.pump = make_pump(config, client_id)
         self._dead_letters = make_dead_letters(config, self.pump, self.reason_without_topic)
         self._gaps = SequenceGaps(is_fatal=config.on_sequence_gap == "fail")
+        self._call_times = CallTimes(clock_ms)
+        source = CounterSource(
+            self.pump, self._counts, has_partitions=config.metrics_recording_level != "INFO"
+        )
+        self.statistics = Statistics(source, config, clock_ms)
+        self._teller = make_teller(config, client_id, source, self.statistics.metrics, clock_ms())
         self._client_id = client_id
         self._on_closed = on_closed
         self._mailbox = Mailbox()
         self._poller = SelectorPoller()
         self._cluster, self._sender, self._transactions = _make_sender(
-            config, client_id, self.pump, self._mailbox, self._poller, self._gaps
+            config, client_id, self.pump, self._mailbox, self._poller, self._gaps, [self.statistics]
         )
         self._control = threading.Thread(
             target=self._run_control, name=f"kproducer-control-{client_id}", daemon=True
         )
         self._delivery = DeliveryThread(
-            partial(deliver, self.pump), on_crash=self._crash, name=f"kproducer-delivery-{client_id}"
+            partial(deliver, self.pump)
+            if self._teller is None
+            else partial(_deliver_and_tell, self.pump, self._teller),
+            on_crash=self._crash,
+            name=f"kproducer-delivery-{client_id}",
         )
         self._fatal: KafkaError | None = None
         self._close_lock = threading.Lock()
@@ -118,6 +137,8 @@ class Runtime:
         _live.add(self)
         self.pump.start()
         self._control.start()
+        if self._teller is not None:
+            self._delivery.ensure_started()
         if self._dead_letters is not None:
             self.pump.route_dead_letters(self._dead_letters)
             self._delivery.ensure_started()
@@ -215,6 +236,16 @@ class Runtime:
             KafkaTimeoutError: it is not done in time; CommitOutcomeUnknownError if EndTxn may have been sent.
             KafkaError: as the call says.
         """
+        with self._call_times.count(CALL_COUNTERS[call]):
+            self._transact(call, timeout_s, offsets, group)
+
+    def _transact(
+        self,
+        call: Call,
+        timeout_s: float,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata] | None,
+        group: ConsumerGroupMetadata | None,
+    ) -> None:
         self.raise_if_fatal()
         self.refuse_own_thread(call.value)
         if self._transactions is None:
@@ -294,7 +325,8 @@ class Runtime:
         command = PartitionsFor(topic)
         self._mailbox.post(command)
         try:
-            return command.reply.wait(timeout_s)
+            with self._call_times.count(METADATA_WAIT):
+                return command.reply.wait(timeout_s)
         except TimeoutError:
             raise self.metadata_timeout(topic, timeout_s * 1000) from self.last_topic_error(topic)
         except KafkaError as error:
@@ -327,13 +359,15 @@ class Runtime:
         """Return stage, broker and reason of the last connection that failed; any thread."""
         return self._sender.last_connection_error
 
-    def failure_counts(self) -> dict[str, int]:
-        """Return the metrics of failure handling that the C counters do not tell; any thread."""
+    def _counts(self) -> dict[str, float]:
+        """Return what C does not count, by the name of the counter; any thread."""
         letters = self._dead_letters
         return {
-            "sequence-gap-total": self._gaps.count,
-            "dead-letter-total": 0 if letters is None else letters.written,
-            "dead-letter-dropped-total": 0 if letters is None else letters.dropped,
+            "sequence_gaps": self._gaps.count,
+            "dead_letters": 0 if letters is None else letters.written,
+            "dead_letters_dropped": 0 if letters is None else letters.dropped,
+            "metadata_age_ms": max(0.0, clock_ms() - self._cluster.updated_at),
+            **self._call_times.counts(),
         }
 
     # --- the control thread ------------------------------------------------------------------------------
@@ -438,6 +472,7 @@ def _make_sender(
     mailbox: Mailbox,
     poller: SelectorPoller,
     gaps: SequenceGaps,
+    chores: Sequence[Chore],
 ) -> tuple[ClusterView, Sender, TransactionManager | None]:
     jitter = random.random
     retry = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
@@ -479,8 +514,15 @@ def _make_sender(
         topics_in_use=pump.topics_used,
         transactor=transactor,
         gaps=gaps,
+        chores=chores,
     )
     return cluster, sender, None if transactor is None else transactor.manager
+
+
+def _deliver_and_tell(pump: Pump, teller: StatisticsTeller) -> bool:
+    goes_on = deliver(pump, teller.wait_ms(clock_ms()))
+    teller.tell_if_due(clock_ms())
+    return goes_on
 
 
 def _make_transactor(

@@ -79,6 +79,13 @@ class LinkOwner(Protocol):
     def close(self) -> None: ...
 
 
+class Chore(Protocol):
+    """Work of the control thread that needs no link."""
+
+    def work(self, now: float) -> None: ...
+    def deadline(self) -> float: ...
+
+
 class Sender:
     """Everything that the control thread owns.
 
@@ -92,6 +99,7 @@ class Sender:
         idle_ms: connections.max.idle.ms of the control connection, infinity for never.
         topics_in_use: names of topics that got records since the last call (KIP-526); default: all of them.
         transactor: the transaction half, None without transactional.id (default).
+        chores: what else is done in time, whatever happens to the producer (default: nothing).
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class Sender:
         topics_in_use: Callable[[], Collection[str]] | None = None,
         transactor: Transactor | None = None,
         gaps: SequenceGaps | None = None,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self.is_stopped = False
         self.fatal: KafkaError | None = None
@@ -120,6 +129,7 @@ class Sender:
         self._cluster = cluster
         self._nodes = nodes
         self._clock = clock
+        self._chores = chores
         self._transactions: Transactions = transactor or NoTransactions()
         self._control = ControlLink(
             self,
@@ -252,6 +262,8 @@ class Sender:
         for owner in self._owners:
             if self.fatal is None:
                 owner.work(now)
+        for chore in self._chores:
+            chore.work(now)
 
     def _feed(self, link: Link, ready: Ready, now: float) -> None:
         was_ready = link.is_ready
@@ -264,7 +276,7 @@ class Sender:
             self.lose(link, error, now)
 
     def _next_deadline(self) -> float:
-        deadlines = [link.deadline for link in self._links()]
+        deadlines = [link.deadline for link in self._links()] + [chore.deadline() for chore in self._chores]
         if self.fatal is None:
             deadlines += [owner.deadline() for owner in self._owners]
         return min(deadlines, default=math.inf)

@@ -14,6 +14,7 @@ from kproducer import (
     IllegalStateError,
     KafkaError,
     KafkaProducer,
+    Metrics,
     OffsetAndMetadata,
     PartitionInfo,
     ProducerClosedError,
@@ -38,6 +39,7 @@ from kproducer.testing.mock_arguments import (
     lines_of,
 )
 from kproducer.testing.mock_log import MockLog
+from kproducer.testing.mock_metrics import MockMetrics
 from kproducer.testing.mock_partitions import MockPartitions, Partitions
 from kproducer.testing.mock_results import (
     Delivery,
@@ -101,9 +103,9 @@ class MockProducer(KafkaProducer):
         self._ledger = Ledger()
         self._lock = self._ledger.lock
         self._txn = MockTransaction(self._settings.transactional_id)
-        self._log = MockLog(self._settings, self._partitions, self._txn, self._ledger)
+        self._metrics = MockMetrics(has_partitions=self._settings.metrics_recording_level != "INFO")
+        self._log = MockLog(self._settings, self._partitions, self._txn, self._ledger, self._metrics)
         self._offsets_history: list[GroupOffsets] = []
-        self._mock_metrics: dict[str, float] = {}
         self._is_closed = False
         self.init_transactions_exception: BaseException | None = None
         self.begin_transaction_exception: BaseException | None = None
@@ -225,10 +227,10 @@ class MockProducer(KafkaProducer):
             self._log.settle_all(error)
         self._ledger.run_callbacks()
 
-    def set_metric(self, name: str, value: float) -> None:
-        """Have `metrics()` return this value under this name."""
+    def set_metric(self, name: str, value: float, group: str = "producer-metrics") -> None:
+        """Have `metrics()` return this value under this name of a group, also of one with a tag."""
         with self._lock:
-            self._mock_metrics[name] = value
+            self._metrics.set(group, name, value)
 
     def clear(self) -> None:
         """Forget all records and offsets, also those that wait for their outcome, which they never get."""
@@ -412,10 +414,12 @@ class MockProducer(KafkaProducer):
         self._partitions.count_of(name)
         return list(self._partitions.of(name) or ())
 
-    def metrics(self) -> dict[str, float]:
-        """Return how many records were acknowledged and failed, and what `set_metric` was told."""
+    def metrics(self) -> Metrics:
+        """Return groups and names as KafkaProducer does: how many records were acknowledged and failed, what
+        `set_metric` was told, and 0 for all else.
+        """
         with self._lock:
-            return self._log.counts() | self._mock_metrics
+            return self._metrics.snapshot()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -16,6 +16,7 @@ from kproducer.testing.mock_arguments import (
     check_topic,
     serialize,
 )
+from kproducer.testing.mock_metrics import MockMetrics
 from kproducer.testing.mock_partitions import MockPartitions
 from kproducer.testing.mock_results import Delivery, Ledger, OnDelivery
 from kproducer.testing.mock_transaction import MockTransaction
@@ -32,7 +33,12 @@ class MockLog:
     """
 
     def __init__(
-        self, config: ProducerConfig, partitions: MockPartitions, txn: MockTransaction, ledger: Ledger
+        self,
+        config: ProducerConfig,
+        partitions: MockPartitions,
+        txn: MockTransaction,
+        ledger: Ledger,
+        metrics: MockMetrics,
     ) -> None:
         self.pending: deque[Delivery] = deque()
         self.history: list[ProducerRecord] = []
@@ -43,7 +49,7 @@ class MockLog:
         self._txn = txn
         self._ledger = ledger
         self._offsets: dict[tuple[str, int], int] = {}
-        self._acknowledged = self._failed = 0
+        self._metrics = metrics
 
     @property
     def has_steps(self) -> bool:
@@ -56,10 +62,6 @@ class MockLog:
         """Let go of a partitioner that was made here."""
         if self._partitioner is not None:
             self._partitioner.close()
-
-    def counts(self) -> dict[str, float]:
-        """How many records were acknowledged and failed, under Java's names."""
-        return {"record-send-total": float(self._acknowledged), "record-error-total": float(self._failed)}
 
     def accept(self, given: ProducerRecord, on_delivery: OnDelivery | None, *, is_watched: bool) -> Delivery:
         """Check a record, in the order in which KafkaProducer does, and queue it for its outcome."""
@@ -121,11 +123,10 @@ class MockLog:
 
     def _settle(self, delivery: Delivery, error: KafkaError | None) -> None:
         offset = _NO_OFFSET
+        self._metrics.count(delivery.topic, delivery.partition, is_acknowledged=error is None)
         if error is not None:
-            self._failed += 1
             self._txn.doom(error)
         else:
-            self._acknowledged += 1
             place = (delivery.topic, delivery.partition)
             if self._config.acks != 0:
                 offset = self._offsets.get(place, 0)

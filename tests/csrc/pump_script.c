@@ -415,6 +415,21 @@ static void check_nothing_waits(kp_topic *topic) {
     }
 }
 
+/* What holds now, and no count, is nothing at the end. */
+static void check_gauges(const script *s) {
+    bool is_zero = kp_counter_get(&s->core->stats.counters[KP_C_requests_in_flight]) == 0;
+    for (kp_node_stats *n = atomic_load(&s->core->stats.nodes); n != NULL; n = n->next) {
+        is_zero &= kp_counter_get(&n->counters[KP_N_requests_in_flight]) == 0;
+    }
+    for (kp_topic *t = atomic_load(&s->core->topics); t != NULL; t = t->next) {
+        const kp_topic_counts counts = kp_topic_count(t);
+        is_zero &= counts.sums[KP_P_batches_pending] == 0 && counts.sums[KP_P_batches_in_flight] == 0;
+    }
+    if (!is_zero) {
+        die("a batch or request was not counted out");
+    }
+}
+
 void script_free(script *s) {
     if (!s->pump->is_stopped) {
         script_stop(s);
@@ -435,6 +450,7 @@ void script_free(script *s) {
     if (atomic_load(&s->core->txn_batches) != 0) {
         die("a batch of a transaction was not counted out");
     }
+    check_gauges(s);
     bool stopped;
     for (kp_result *r = kp_core_take_finished(s->core, 0, &stopped), *next; r != NULL; r = next) {
         next = r->next;

@@ -302,13 +302,28 @@ static void forget_unobserved(world *w) {
     free(list);
 }
 
+/* metrics(), and the end of a window. */
+static void watcher(void *arg) {
+    world *w = arg;
+    for (uint64_t before = 0, records; !atomic_load(&w->stop_flushers); before = records) {
+        (void)kp_counter_get(&w->core->stats.counters[KP_C_records_acked]);
+        records = kp_topic_count(w->topic).sums[KP_P_records_acked];
+        must(records >= before, "a counter never falls");
+        for (kp_node_stats *n = atomic_load(&w->core->stats.nodes); n != NULL; n = n->next) {
+            (void)kp_max_take(&n->latency.max_ns);
+            (void)kp_counter_get(&n->latency.max_ns.run);
+        }
+        (void)kp_max_take(&w->core->stats.maxima[KP_M_batch_bytes]);
+        must(kp_pool_count(&w->core->pool).available <= w->core->config.buffer_memory, "memory");
+    }
+}
+
 /* Another connection, mostly beside the old one, which is drained; sometimes after it, whose requests are lost. */
 static void control(void *arg) {
     world *w = arg;
     for (int64_t next = 200; !atomic_load(&w->stop_control);) {
         forget_events(w);
         forget_unobserved(w);
-        (void)kp_counter_get(&w->core->stats.counters[KP_C_records_acked]);
         if (w->n_lines == LINES || atomic_load(&w->delivered) < next) {
             continue;
         }
@@ -394,13 +409,14 @@ static void join_appenders(kp_thread *threads) {
 }
 
 typedef struct helpers {
-    kp_thread flushers[FLUSHERS], control;
+    kp_thread flushers[FLUSHERS], watcher, control;
 } helpers;
 
 static void run_flushers(world *w, helpers *h) {
     for (int i = 0; i < FLUSHERS; i++) {
         must(kp_thread_start(&h->flushers[i], flusher, w) == KP_OK, "flusher");
     }
+    must(kp_thread_start(&h->watcher, watcher, w) == KP_OK, "watcher");
 }
 
 static void join_flushers(world *w, helpers *h) {
@@ -408,6 +424,7 @@ static void join_flushers(world *w, helpers *h) {
     for (int i = 0; i < FLUSHERS; i++) {
         kp_thread_join(h->flushers[i]);
     }
+    kp_thread_join(h->watcher);
 }
 
 static void run_control(world *w, helpers *h) {

@@ -234,7 +234,7 @@ def test_a_step_before_the_append_that_fails_leaves_nothing_behind(
             assert error is not SerializationError or isinstance(cause, ZeroDivisionError)
         producer.flush(10)
         assert heard == []
-        assert producer.metrics()["record-send-total"] == 0
+        assert producer.metrics()["producer-metrics"]["record-send-total"] == 0
         assert _memory_is_back(producer)
         assert on.brokers[0].received(PRODUCE) == []
 

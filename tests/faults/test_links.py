@@ -334,7 +334,10 @@ def test_without_acks_broken_links_lose_records_but_hang_nothing(effect: Effect)
         assert rule.hits >= 1
         assert outcomes == [-1] * 400
         # The outcome is told a moment before the slot is counted free.
-        wait_until(lambda: producer.metrics()["requests-in-flight"] == 0, "a response slot is left")
+        wait_until(
+            lambda: producer.metrics()["producer-metrics"]["requests-in-flight"] == 0,
+            "a response slot is left",
+        )
         values = on.values()
         assert len(set(values)) == len(values)
         began = time.monotonic()

@@ -103,7 +103,7 @@ def test_records_wait_for_a_replica_that_is_away_and_expire_as_not_persisted_whe
         time.sleep(4)
         workload.stop()
         patient.flush(30)
-        assert patient.metrics()["record-retry-total"] > 0
+        assert patient.metrics()["producer-metrics"]["record-retry-total"] > 0
     assert (caught.value.persisted, caught.value.broker) == ("no", leader)
     assert caught.value.attempts == 1
     verdict = matrix.record(workload.verdict(servers))

@@ -320,7 +320,7 @@ def test_batches_too_large_under_load_are_split_without_a_loss(
         time.sleep(1.5)
         workload.stop()
         producer.flush(30)
-        assert producer.metrics()["batch-split-total"] > 10
+        assert producer.metrics()["producer-metrics"]["batch-split-total"] > 10
     verdict = matrix.record(workload.verdict(harmed3.bootstrap_servers))
     assert (verdict.faults, verdict.failed) == ({}, 0)
 

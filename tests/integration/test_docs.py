@@ -21,10 +21,12 @@ RUN = [page for page in PAGES if any(block.kind == "python" for block in blocks(
 def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The names of a page, in a folder of its own; a producer that is left open is closed and raises what failed."""
     monkeypatch.chdir(tmp_path)
-    level = logging.getLogger("kproducer").level
+    loggers = [logging.getLogger(name) for name in ("kproducer", "kproducer.statistics")]
+    levels = [logger.level for logger in loggers]
     names: dict[str, Any] = {"__name__": "__page__"}
     yield names
-    logging.getLogger("kproducer").setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     for found in names.values():
         if isinstance(found, KafkaProducer):
             found.close(timeout=30)

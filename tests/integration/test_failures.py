@@ -55,7 +55,7 @@ def test_only_records_without_a_key_become_letters_of_a_compacted_topic(
         assert [letter.value for letter in letters] == [
             v for v, k in zip(values, keys, strict=True) if k is None
         ]
-        found = producer.metrics()
+        found = producer.metrics()["producer-metrics"]
     assert (found["dead-letter-total"], found["dead-letter-dropped-total"]) == (20, 0)
     assert {type(future.exception(0)) for future in futures} == {InvalidRecordError, type(None)}
     assert len(read_all(kafka.bootstrap_servers, compacted)) == 80
@@ -98,7 +98,7 @@ def test_a_letter_that_its_own_topic_refuses_is_counted_and_that_is_its_end(
     with producing(kafka, errors_dead_letter_queue_topic_name=dead) as producer:
         futures = [producer.send(compacted, b"v") for _ in range(10)]
         producer.flush(60)
-        found = producer.metrics()
+        found = producer.metrics()["producer-metrics"]
         assert all(future.exception(0) for future in futures)
     assert (found["dead-letter-total"], found["dead-letter-dropped-total"]) == (0, 10)
     assert read_all(kafka.bootstrap_servers, dead) == []
@@ -141,7 +141,7 @@ def test_drop_oldest_keeps_the_newest_in_order(kafka: KafkaCluster) -> None:
             producer.produce(topic, b"%05d" % number + b"x" * 500, on_delivery=hear(number))
         producer.flush(60)
         dropped = [number for number in range(count) if isinstance(outcomes[number], RecordDroppedError)]
-        assert producer.metrics()["record-dropped-total"] == len(dropped) > 0
+        assert producer.metrics()["producer-metrics"]["record-dropped-total"] == len(dropped) > 0
     seen = [int((record.value or b"")[:5]) for record in read_all(kafka.bootstrap_servers, topic)]
     assert seen == [number for number in range(count) if not isinstance(outcomes[number], RecordDroppedError)]
     assert seen[-1] == count - 1

@@ -34,7 +34,7 @@ def test_a_producer_retries_the_errors_that_it_is_told(kafka: KafkaCluster) -> N
     ):
         rule = proxy.on(Answer(_NOT_ENOUGH_REPLICAS), times=3)
         assert producer.send(topic, b"v").result(30).offset == 0
-        assert producer.metrics()["record-retry-total"] == 3
+        assert producer.metrics()["producer-metrics"]["record-retry-total"] == 3
     assert rule.hits == 3
     assert [seen.value for seen in read_all(kafka.bootstrap_servers, topic)] == [b"v"]
 

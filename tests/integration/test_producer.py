@@ -75,7 +75,7 @@ def test_all_sizes_arrive_whether_they_compress_or_not(kafka: KafkaCluster, code
     with producing(kafka, compression_type=codec) as producer:
         result = producer.send_many(topic, values, partition=0).wait(60)
         assert (result.failed, result.offsets) == (0, {(topic, 0): 0})
-        ratio = producer.metrics()["compression-rate-avg"]
+        ratio = producer.metrics()["producer-metrics"]["compression-rate-avg"]
     assert [seen.value for seen in read_all(kafka.bootstrap_servers, topic)] == values
     assert 0.99 < ratio <= 1 if codec == "none" else ratio < 0.75
 
@@ -233,7 +233,7 @@ def test_a_batch_above_the_topics_limit_is_split_and_delivered_in_order(
                 topic, value, partition=0, on_delivery=lambda m, e: heard.append(m.offset if m else -1)
             )
         producer.flush(30)
-        assert producer.metrics()["batch-split-total"] > 0
+        assert producer.metrics()["producer-metrics"]["batch-split-total"] > 0
         with pytest.raises(RecordTooLargeError) as caught:
             producer.send(topic, bytes(5000), partition=0).result(30)
         assert (caught.value.code, caught.value.topic, caught.value.persisted) == (10, topic, "no")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Self
 
-from kproducer import KafkaError, RecordMetadata, RecordTooLargeError, UnobservedDeliveryError
+from kproducer import KafkaError, Metrics, RecordMetadata, RecordTooLargeError, UnobservedDeliveryError
 
 Hook = Callable[["FakeProducer"], None]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -146,8 +146,14 @@ class FakeProducer:
         self.results.append(result)
         return result
 
-    def metrics(self) -> dict[str, float]:
-        return {"batch-size-avg": 16000.0, "compression-rate-avg": 0.4, "request-latency-p99": 3.0}
+    def metrics(self) -> Metrics:
+        return {
+            "producer-metrics": {
+                "batch-size-avg": 16000.0,
+                "compression-rate-avg": 0.4,
+                "request-latency-run-p99": 3.0,
+            }
+        }
 
     def close(self, timeout: float | None = None) -> None:
         self.closed_with.append(timeout)

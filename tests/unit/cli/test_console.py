@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -63,6 +64,18 @@ def test_the_old_name_of_a_reader_property_is_taken(console: Any, flag: str) -> 
     console(producer, b"k\tv\n", flag, "parse.key=true")
 
     assert producer.keys == [b"k"]
+
+
+def test_a_statistics_interval_is_a_property(console: Any) -> None:
+    producer = FakeProducer()
+    logger = logging.getLogger("kproducer.statistics")
+    try:
+        console(producer, b"v\n", "--statistics-interval-ms", "500")
+    finally:
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+
+    assert producer.config["statistics.interval.ms"] == "500"
 
 
 def test_headers_and_nulls_reach_the_producer(console: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import threading
@@ -50,6 +51,23 @@ def test_standard_input_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ingest(producer, "-") == 0
 
     assert producer.values == [b"a", b"b"]
+
+
+def test_a_statistics_interval_is_a_property_and_its_lines_go_to_standard_error(
+    two_lines: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    producer = FakeProducer()
+    logger = logging.getLogger("kproducer.statistics")
+    try:
+        ingest(producer, "--statistics-interval-ms", "500", two_lines)
+        ingest(producer, "--statistics-interval-ms", "500", two_lines)
+        logger.info("me: 1 records/s")
+    finally:
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+
+    assert producer.config["statistics.interval.ms"] == "500"
+    assert capsys.readouterr().err.count("me: 1 records/s\n") == 1
 
 
 def test_producer_properties_reach_the_producer(two_lines: Path) -> None:

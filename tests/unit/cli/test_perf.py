@@ -226,7 +226,7 @@ def test_a_producer_that_takes_no_more_ends_the_run(capsys: pytest.CaptureFixtur
 def test_metrics_are_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     perf(FakeProducer(), "--payload-monotonic", "--print-metrics")
 
-    assert "\nproducer-metrics:batch-size-avg:{client-id=perf-producer-client}       : 16000.000\n" in (
+    assert "\nproducer-metrics:batch-size-avg:{client-id=perf-producer-client}          : 16000.000\n" in (
         capsys.readouterr().out
     )
 
@@ -306,7 +306,7 @@ def test_percentiles_are_those_of_a_sorted_list() -> None:
 
 
 def test_the_table_of_metrics_is_sorted_and_aligned() -> None:
-    assert format_metrics({"b": 2.0, "a-long": 1.5}, "me") == (
+    assert format_metrics({"producer-metrics": {"b": 2.0, "a-long": 1.5}}, "me") == (
         "\n"
         "Metric Name                              Value\n"
         "producer-metrics:a-long:{client-id=me} : 1.500\n"

@@ -30,6 +30,8 @@ OURS = {
     "on.sequence.gap",
     "partitioner",
     "profile",
+    "statistics.callback",
+    "statistics.interval.ms",
 }
 OTHER_DEFAULTS = {
     "bootstrap.servers": MISSING,

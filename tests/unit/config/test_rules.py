@@ -51,6 +51,17 @@ def test_default_delivery_timeout_is_raised_with_a_warning(caplog: pytest.LogCap
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+def test_a_window_too_short_to_wake_up_for_is_raised_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    cfg = parse({"metrics.sample.window.ms": 0})
+    assert cfg.metrics_sample_window_ms == 100
+    assert [record.getMessage() for record in caplog.records] == [*cfg.adjustments]
+
+
+def test_a_callback_that_would_never_be_called_is_an_error() -> None:
+    assert "needs statistics.interval.ms above 0" in message_of(statistics_callback=print)
+    assert parse(statistics_callback=print, statistics_interval_ms="1000").statistics_interval_ms == 1000
+
+
 def test_delivery_timeout_never_leaves_an_int() -> None:
     cfg = parse(linger_ms=LONG_MAX, request_timeout_ms=INT_MAX)
     assert (cfg.linger_ms, cfg.delivery_timeout_ms) == (INT_MAX, INT_MAX)

@@ -197,7 +197,7 @@ def test_a_callback_may_ask_other_futures_and_metrics(
     def ask(metadata: object, error: object) -> None:
         found.append(producer.send("t", b"inner", partition=0).result(10).offset)
         found.append(len(producer.partitions_for("t")))
-        found.append(producer.metrics()["record-send-total"] >= 1)
+        found.append(producer.metrics()["producer-metrics"]["record-send-total"] >= 1)
 
     producer.produce("one", b"v", on_delivery=ask)
     producer.flush(10)

@@ -79,7 +79,7 @@ def test_raise_does_not_wait_for_memory_and_the_producer_serves_on(
         assert caught.value.persisted == "no"
     producer.flush(10)
     assert producer.send("one", b"v").result(10).offset == 1
-    assert producer.metrics()["buffer-exhausted-total"] == 1
+    assert producer.metrics()["producer-metrics"]["buffer-exhausted-total"] == 1
 
 
 def test_raise_still_waits_for_metadata(broker: ScriptedBroker, make: MakeProducer) -> None:
@@ -114,7 +114,7 @@ def test_drop_oldest_makes_room_and_reports_every_record(broker: ScriptedBroker,
     assert all(type(error) is RecordDroppedError for _, error in heard if error is not None)
     assert {error.persisted for _, error in heard if error is not None} == {"no"}
     assert 199 in kept  # the newest are kept
-    assert producer.metrics()["record-dropped-total"] == len(dropped)
+    assert producer.metrics()["producer-metrics"]["record-dropped-total"] == len(dropped)
     assert [int(value[:3]) for value in values_of(broker, "t", 0)[1:] if value] == sorted(kept)
 
 
@@ -129,7 +129,7 @@ def test_dropped_records_without_a_listener_are_raised_by_flush(
     with pytest.raises(UnobservedDeliveryError) as caught:
         producer.flush(20)
     assert type(caught.value.first_error) is RecordDroppedError
-    assert caught.value.count == producer.metrics()["record-dropped-total"] > 0
+    assert caught.value.count == producer.metrics()["producer-metrics"]["record-dropped-total"] > 0
 
 
 def test_drop_oldest_waits_when_all_is_in_flight(broker: ScriptedBroker, make: MakeProducer) -> None:
@@ -141,7 +141,7 @@ def test_drop_oldest_waits_when_all_is_in_flight(broker: ScriptedBroker, make: M
         with pytest.raises(BufferExhaustedError, match=r"max\.block\.ms=200"):
             producer.produce("one", b"v")
     producer.flush(10)
-    assert producer.metrics()["record-dropped-total"] == 0
+    assert producer.metrics()["producer-metrics"]["record-dropped-total"] == 0
 
 
 def produce_until_refused(producer: KafkaProducer, topic: str) -> None:
@@ -182,7 +182,7 @@ def test_a_hole_in_the_log_is_told_and_ends_the_producer_if_so_chosen(
             produce_until_refused(producer, "one")
         assert caught.value.fatal
         assert values_of(broker, "one") == [b"before"]
-    assert producer.metrics()["sequence-gap-total"] == 1
+    assert producer.metrics()["producer-metrics"]["sequence-gap-total"] == 1
 
 
 # --- dead letters: topic ------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_a_refused_record_is_in_the_dead_letter_topic_when_flush_or_close_return
     assert header(letter, "code") == b"87"
     assert header(letter, "exception.name") == b"InvalidRecordError"
     assert type(future.exception(0)) is InvalidRecordError  # the record's own future has it all the same
-    assert producer.metrics()["dead-letter-total"] == 1
+    assert producer.metrics()["producer-metrics"]["dead-letter-total"] == 1
 
 
 def test_letters_keep_the_order_of_their_records(letters: ScriptedBroker, make: MakeProducer) -> None:
@@ -256,7 +256,7 @@ def test_failed_letters_are_counted_and_never_routed_again(
         before = len(broker.received(PRODUCE))
         producer.flush(20)
         assert len(broker.received(PRODUCE)) == before
-    found = producer.metrics()
+    found = producer.metrics()["producer-metrics"]
     assert (found["dead-letter-total"], found["dead-letter-dropped-total"]) == (0, 1)
     assert "1 dead letters were not written to topic dead" in caplog.text
     assert future.exception(0) is not None
@@ -303,7 +303,7 @@ def test_buffered_memory_is_whole_after_letters(letters: ScriptedBroker, make: M
     producer.send_many("one", [b"v" * 100] * 500)
     with pytest.raises(UnobservedDeliveryError):
         producer.flush(20)
-    found = producer.metrics()
+    found = producer.metrics()["producer-metrics"]
     assert found["buffer-available-bytes"] == found["buffer-total-bytes"]
     assert found["dead-letter-total"] == 500
 

@@ -182,7 +182,9 @@ def test_records_are_completed_and_failed_in_their_order() -> None:
     assert (futures[0].result(0), futures[1].exception(0), futures[2].get(0)) == (first, error, third)
     with pytest.raises(BufferExhaustedError, match="full"):
         futures[1].result(0)
-    assert producer.metrics() == {"record-send-total": 2, "record-error-total": 1}
+    metrics = producer.metrics()
+    for group in ("producer-metrics", "producer-topic-metrics.t"):
+        assert (metrics[group]["record-send-total"], metrics[group]["record-error-total"]) == (2, 1)
 
 
 def test_only_what_a_producer_could_tell_is_an_error() -> None:
@@ -587,11 +589,21 @@ def test_metrics_are_what_the_test_sets_beside_two_counts() -> None:
     producer = MockProducer()
     producer.send("t", b"v")
     producer.set_metric("buffer-available-bytes", 17)
-    assert producer.metrics() == {
-        "record-send-total": 1,
-        "record-error-total": 0,
-        "buffer-available-bytes": 17,
-    }
+    producer.set_metric("request-latency-avg", 3.5, "producer-node-metrics.node-1")
+    found = producer.metrics()
+    others = {name: value for name, value in found["producer-metrics"].items() if value}
+    assert others == {"record-send-total": 1, "buffer-available-bytes": 17}
+    assert found["producer-topic-metrics.t"]["record-send-total"] == 1
+    node = found["producer-node-metrics.node-1"]
+    assert (node["request-latency-avg"], node["request-total"]) == (3.5, 0)
+
+
+def test_metrics_of_partitions_are_told_on_request() -> None:
+    producer = MockProducer(metrics_recording_level="DEBUG", partitions={"t": 2})
+    producer.send("t", b"v", partition=1)
+    found = producer.metrics()
+    assert found["producer-partition-metrics.t-1"]["record-send-total"] == 1
+    assert not any(key.startswith("producer-partition") for key in MockProducer().metrics())
 
 
 def test_the_configuration_is_checked_as_the_producers_is() -> None:

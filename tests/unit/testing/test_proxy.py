@@ -121,7 +121,7 @@ def test_the_next_requests_are_answered_with_an_error_and_never_reach_the_broker
         assert producer.send(TOPIC, b"v").result(10).offset == 1
         assert rule.hits == 3
         assert on.received(PRODUCE) == received + 1
-        assert producer.metrics()["record-retry-total"] == 3
+        assert producer.metrics()["producer-metrics"]["record-retry-total"] == 3
 
 
 def test_an_error_may_be_told_of_records_that_were_written() -> None:
