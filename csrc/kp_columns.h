@@ -64,7 +64,7 @@ void kp_column_free(kp_column *c);
 /* The first row that is neither null nor from `least` to `most`, and its number, before conversion; -1: none is. */
 int64_t kp_column_find_outside(const kp_column *c, int64_t least, int64_t most, int64_t *found);
 
-/* The readers below trust that the rows exist, [row, row + n) of the column. */
+/* The readers below trust that the rows exist: [row, row + n) of the column, and n > 0. */
 
 void kp_column_slices(const kp_column *c, int64_t row, int32_t n, kp_slice *out);
 void kp_column_integers(const kp_column *c, int64_t row, int32_t n, int64_t if_null, int64_t *out);
