@@ -296,6 +296,94 @@ int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const 
     return done;
 }
 
+/* --- rows of columns --- */
+
+/* How many of the records go where the first one goes, so that they can be put under one lock. */
+static int32_t count_alike(const kp_config *config, const kp_record *records, const int32_t *partitions, int32_t n, bool is_sticky) {
+    int32_t alike = 1;
+    if (!is_sticky && partitions[0] < 0) {
+        return 1; /* by its key */
+    }
+    while (alike < n && partitions[alike] == partitions[0] &&
+           (!is_sticky || records[alike].key_len < 0 || config->ignore_keys)) {
+        alike++;
+    }
+    return alike;
+}
+
+static bool fits_locked(const kp_core *core, const kp_batch *b, const kp_record *r, size_t *bound) {
+    return kp_record_size_bound(r, bound) == KP_OK && *bound + KP_BATCH_HEADER <= kp_record_limit(core) &&
+           kp_batch_room(b) >= *bound && b->count < INT32_MAX;
+}
+
+/* Puts records until the batch is full or `most` bytes are in it; how many, and their bytes. */
+static int32_t put_records_locked(kp_core *core, kp_partition *p, kp_record *records, int32_t n, size_t most, size_t *bytes) {
+    kp_batch *b = p->open;
+    size_t bound;
+    *bytes = 0;
+    if (b == NULL || !kp_topic_is_open(p->topic) || !fits_locked(core, b, &records[0], &bound) ||
+        (kp_is_transactional(core) && kp_txn_enter_locked(core, p, 0) != KP_OK)) {
+        return 0;
+    }
+    const int64_t now = later_ms(b);
+    int32_t done = 0;
+    for (; done < n && *bytes < most && fits_locked(core, b, &records[done], &bound); done++) {
+        kp_record *r = &records[done];
+        r->timestamp_ms = r->timestamp_ms == KP_NOW ? now : r->timestamp_ms;
+        kp_batch_put(b, r);
+        *bytes += bound;
+    }
+    return done;
+}
+
+/* Those that follow the first one into its partition; 0: not the usual case. */
+static int32_t append_alike(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many) {
+    kp_core *core = topic->core;
+    kp_partition *p;
+    bool is_sticky;
+    if (choose_partition(topic, &records[0], partitions[0], &p, &is_sticky) != KP_OK ||
+        kp_many_reserve(many, p->index) != KP_OK) {
+        return 0;
+    }
+    size_t bytes, most = SIZE_MAX;
+    if (is_sticky) { /* as in kp_append_run */
+        const int64_t sticky_bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
+        most = (size_t)kp_max_i64((int64_t)core->config.batch_size - sticky_bytes, 1);
+    }
+    const kp_append_options o = {.want_result = true, .held = many->held, .n_held = many->n_partitions};
+    const int32_t alike = count_alike(&core->config, records, partitions, n, is_sticky);
+    kp_place place;
+    kp_latch_lock(&p->lock);
+    const int32_t done = put_records_locked(core, p, records, alike, most, &bytes);
+    if (done > 0) {
+        tell_place_locked(p->open, p, &o, 0, &place);
+        if (done > 1) {
+            kp_result_watch(p->open->result, (unsigned)done - 1);
+        }
+    }
+    kp_latch_unlock(&p->lock);
+    seal_if_wanted(core, p);
+    if (done > 0) {
+        kp_many_add(many, place.result, p->index, place.index - (done - 1), done);
+    }
+    if (is_sticky) {
+        add_sticky_bytes(topic, bytes);
+    }
+    return done;
+}
+
+int32_t kp_append_records(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many) {
+    int32_t done = 0;
+    while (done < n && kp_core_life(topic->core) == KP_OPEN) {
+        const int32_t some = append_alike(topic, records + done, partitions + done, n - done, many);
+        if (some == 0) {
+            break;
+        }
+        done += some;
+    }
+    return done;
+}
+
 /* --- the pump's side --- */
 
 bool kp_accumulator_collect(kp_partition *p) {

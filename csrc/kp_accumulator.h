@@ -5,7 +5,7 @@
 #ifndef KP_ACCUMULATOR_H
 #define KP_ACCUMULATOR_H
 
-#include "kp_core.h"
+#include "kp_many.h"
 
 /* Where a record went: result (when asked for) and the record's place in it. */
 typedef struct kp_place {
@@ -37,14 +37,13 @@ kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options 
 kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
                           kp_place *place);
 
-typedef struct kp_slice {
-    const uint8_t *data;
-    int64_t len;
-} kp_slice;
-
 /* The same for several values without key, as far as they go into the open batch of one partition: how many did; 0 as
  * KP_AGAIN. place->index is the first one's. `held` as in the options. */
 int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options, kp_place *place);
+
+/* The same for records of any kind but with a listener, each to its partition (-1: by key or sticky): how many of the first
+ * ones are in and counted in `many`. The next one is another case, for kp_append. */
+int32_t kp_append_records(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many);
 
 /* The most bytes that a record may have: min(max.request.size, buffer.memory). */
 static inline size_t kp_record_limit(const kp_core *core) {

@@ -23,6 +23,12 @@ typedef struct kp_record {
     int64_t timestamp_ms;
 } kp_record;
 
+/* Some bytes that stay where they are; a length of -1 is null. */
+typedef struct kp_slice {
+    const uint8_t *data;
+    int64_t len;
+} kp_slice;
+
 /* No length may come near int32: refused before any arithmetic (2^31-1 - 64 KiB). */
 enum { KP_RECORD_MAX = INT32_MAX - 65536 };
 

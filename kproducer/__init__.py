@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kproducer._core.columns import is_column, read_columns
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import codec_sources
 from kproducer._version import __version__
@@ -32,7 +33,15 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
-from kproducer.interfaces import Interceptor, Partitioner, Serializer, StatisticsCallback
+from kproducer.interfaces import (
+    ArrowArray,
+    ArrowStream,
+    Column,
+    Interceptor,
+    Partitioner,
+    Serializer,
+    StatisticsCallback,
+)
 from kproducer.metrics.table import METRICS, Metric
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
@@ -53,9 +62,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRICS",
+    "ArrowArray",
+    "ArrowStream",
     "AuthorizationError",
     "BufferExhaustedError",
     "BundleViolationError",
+    "Column",
     "CommitFailedError",
     "CommitOutcomeUnknownError",
     "ConfigError",
@@ -99,7 +111,9 @@ __all__ = [
     "__version__",
     "codec_sources",
     "diagnose",
+    "is_column",
     "parse_config",
+    "read_columns",
     "read_environment",
     "read_properties",
 ]

@@ -5,9 +5,12 @@ Serializers, partitioners and `on_send` are called by `send()`, on its thread.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kproducer.types import Headers, Metrics, ProducerRecord, RecordMetadata
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Serializer(Protocol):
@@ -75,3 +78,23 @@ class StatisticsCallback(Protocol):
     def __call__(self, metrics: Metrics, /) -> object:
         """Take what `metrics()` returns; runs on the delivery thread, where what it raises is logged."""
         ...
+
+
+class ArrowArray(Protocol):
+    """An array that hands itself over by Arrow's PyCapsule interface: pyarrow's, nanoarrow's, arro3's."""
+
+    def __arrow_c_array__(self) -> tuple[object, object]:
+        """Return the capsules `arrow_schema` and `arrow_array`."""
+        ...
+
+
+class ArrowStream(Protocol):
+    """The same for one that comes in pieces: pyarrow's ChunkedArray, a Series of pandas or polars."""
+
+    def __arrow_c_stream__(self) -> object:
+        """Return the capsule `arrow_array_stream`."""
+        ...
+
+
+# What `send_columns()` takes; a buffer has a row for each record, as a NumPy array has.
+Column: TypeAlias = "ArrowArray | ArrowStream | Buffer"

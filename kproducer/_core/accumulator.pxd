@@ -10,6 +10,7 @@ from kproducer._core.csrc cimport (
     kp_status,
     kp_topic,
 )
+from kproducer._core.columns cimport Rows
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.pump cimport Pump
 
@@ -44,6 +45,9 @@ cdef class RecordAppender:
     cdef int32_t append_run(self, TopicHandle handle, const kp_slice *run, int32_t n, SendManyResult result) except -1
     cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
                           SendManyResult result) except -1
+    cdef int append_rows(self, TopicHandle handle, Rows rows, SendManyResult result) except -1
+    cdef int append_row(self, TopicHandle handle, kp_record *record, int32_t partition, SendManyResult result) except -1
+    cdef int append_row_objects(self, Rows rows, SendManyResult result) except -1
     cdef int append_line(self, TopicHandle handle, const kp_slice *line, const kp_record *common, int32_t partition,
                          SendManyResult result) except -1
     cdef int append_object(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,

@@ -4,6 +4,7 @@ from typing import Any, Protocol, TypeAlias
 from kproducer._core.completion import RecordFuture, SendManyResult
 from kproducer._core.pump import Pump
 from kproducer.errors import KafkaError
+from kproducer.interfaces import Column
 from kproducer.types import Headers, ProducerRecord, RecordMetadata
 
 _OnDelivery: TypeAlias = Callable[[RecordMetadata | None, KafkaError | None], object]
@@ -63,11 +64,20 @@ class RecordAppender:
     def send_many(
         self,
         topic: str,
-        values: Iterable[Any],
-        keys: Iterable[Any] | None = None,
+        values: Iterable[Any] | Column,
+        keys: Iterable[Any] | Column | None = None,
         headers: Headers | Mapping[str, bytes | None] | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
+    ) -> SendManyResult: ...
+    def send_columns(
+        self,
+        topic: str,
+        values: Column,
+        keys: Column | None = None,
+        headers: Headers | Mapping[str, bytes | None] | Column | None = None,
+        partitions: int | Column | None = None,
+        timestamps_ms: int | Column | None = None,
     ) -> SendManyResult: ...
 
 class LetterAppender(RecordAppender):

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from kproducer._core.arguments cimport encode_headers, partition_of, timestamp_of
+from kproducer._core.columns cimport Rows, make_rows
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
     KP_AGAIN,
@@ -23,9 +24,11 @@ from kproducer._core.csrc cimport (
     KP_NOW,
     KP_OK,
     KP_OPEN,
+    KP_RECORD_MAX,
     kp_append,
     kp_append_options,
     kp_append_plain,
+    kp_append_records,
     kp_append_run,
     kp_clock_ns,
     kp_core,
@@ -40,6 +43,7 @@ from kproducer._core.csrc cimport (
     kp_pool_waiter,
     kp_record,
     kp_record_limit,
+    kp_row_block,
     kp_slice,
     kp_status,
     kp_topic_live,
@@ -54,6 +58,7 @@ from kproducer._core.status cimport check, raise_life, raise_no_transaction, top
 import inspect
 import re
 
+from kproducer._core.columns import is_column
 from kproducer.errors import (
     BufferExhaustedError,
     InvalidTopicError,
@@ -102,6 +107,7 @@ cdef enum:
     RUN = 64  # values that are looked at before the first of them is appended
 
 cdef int64_t SLICE_NS = 100 * 1000000
+cdef int64_t TURN_NS = 5 * 1000000  # the interpreter's own switch interval
 cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -241,6 +247,8 @@ cdef class RecordAppender:
 
     def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
         """Append many records and return one SendManyResult. See KafkaProducer."""
+        if type(values) is not list and is_column(values) and (keys is None or is_column(keys)):
+            return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         result.pump = self._pump
         try:
@@ -275,8 +283,8 @@ cdef class RecordAppender:
         cdef kp_record record
         memset(&options, 0, sizeof(options))
         options.want_result = True
-        options.held = result.held
-        options.n_held = result.n_held
+        options.held = result.many.held
+        options.n_held = result.many.n_partitions
         self.append(topic, value, key, headers, partition, timestamp_ms, None, &options, &place, &record)
         result.note(place.result, place.partition, place.index, 1)
         return 0
@@ -314,8 +322,8 @@ cdef class RecordAppender:
         cdef int32_t done
         memset(&options, 0, sizeof(options))
         options.want_result = True
-        options.held = result.held
-        options.n_held = result.n_held
+        options.held = result.many.held
+        options.n_held = result.many.n_partitions
         done = kp_append_run(handle.topic, run, n, &options, &place)
         if done > 0:
             result.note(place.result, place.partition, place.index, done)
@@ -371,21 +379,72 @@ cdef class RecordAppender:
             at += done
         return 0
 
-    cdef int append_line(self, TopicHandle handle, const kp_slice *line, const kp_record *common, int32_t partition,
-                         SendManyResult result) except -1:
+    def send_columns(self, topic, values, keys=None, headers=None, partitions=None, timestamps_ms=None):
+        """Append a record for each row of columns and return one SendManyResult. See KafkaProducer."""
+        cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
+        cdef TopicHandle handle
+        cdef Rows rows
+        result.pump = self._pump
+        if not self._is_ready:
+            raise_uninitialised()
+        if kp_core_life(self._pump.core) != KP_OPEN:
+            raise_life(self._pump.core)
+        handle = self.handle(topic)
+        rows = make_rows(handle.name, values, keys, headers, partitions, timestamps_ms,
+                         kp_record_limit(self._pump.core) if self._is_plain else KP_RECORD_MAX)
+        try:
+            if self._is_plain:
+                self.append_rows(handle, rows, result)
+            else:
+                self.append_row_objects(rows, result)
+        except BaseException as error:
+            tell_accepted(error, "send_columns", result)
+            raise
+        return result
+
+    cdef int append_rows(self, TopicHandle handle, Rows rows, SendManyResult result) except -1:
+        """A block at a time; what csrc leaves is not the usual case and appended alone."""
+        cdef kp_row_block *block = &rows.block
+        cdef int64_t turn_ends = kp_clock_ns() + TURN_NS
+        cdef int32_t at
+        rows.read_block()
+        while block.n > 0:
+            at = 0
+            while at < block.n:
+                at += kp_append_records(handle.topic, block.records + at, block.partitions + at, block.n - at,
+                                        &result.many)
+                if at < block.n:
+                    self.append_row(handle, block.records + at, block.partitions[at], result)
+                    at += 1
+            if kp_clock_ns() >= turn_ends:
+                give_way()
+                turn_ends = kp_clock_ns() + TURN_NS
+            rows.read_block()
+        return 0
+
+    cdef int append_row(self, TopicHandle handle, kp_record *record, int32_t partition, SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
-        cdef kp_record record = common[0]
         memset(&options, 0, sizeof(options))
         options.want_result = True
-        options.held = result.held
-        options.n_held = result.n_held
+        options.held = result.many.held
+        options.n_held = result.many.n_partitions
         options.partition = partition
+        self.append_or_wait(handle, &options, &place, record)
+        return result.note(place.result, place.partition, place.index, 1)
+
+    cdef int append_row_objects(self, Rows rows, SendManyResult result) except -1:
+        """An interceptor, serializer or partitioner wants each row as an object."""
+        for record in rows:
+            self.append_noted(record[0], record[1], record[2], record[3], record[4], record[5], result)
+        return 0
+
+    cdef int append_line(self, TopicHandle handle, const kp_slice *line, const kp_record *common, int32_t partition,
+                         SendManyResult result) except -1:
+        cdef kp_record record = common[0]
         record.value = line.data
         record.value_len = line.len
-        self.append_or_wait(handle, &options, &place, &record)
-        result.note(place.result, place.partition, place.index, 1)
-        return 0
+        return self.append_row(handle, &record, partition, result)
 
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1:
@@ -789,6 +848,14 @@ cdef const char *split_lines(const char *data, const char *end, kp_slice *lines,
     return data
 
 
+cdef int give_way() except -1:
+    """What byte code does between instructions, and a long call in C does not: signals, and other threads' turn."""
+    PyErr_CheckSignals()
+    with nogil:
+        pass
+    return 0
+
+
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:
     if isinstance(value, str):
         raise bytes_wanted(what, value)
@@ -804,7 +871,7 @@ cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t 
 
 
 cdef object too_large(Pump pump, TopicHandle handle, const kp_record *record):
-    size = max(0, record.key_len) + max(0, record.value_len) + record.headers_len
+    size = sum(max(0, <object>n) for n in (record.key_len, record.value_len, record.headers_len))  # may exceed int64
     return RecordTooLargeError(
         f"record of {size} bytes (key, value, headers) for topic {handle.name!r}: with the batch's overhead of "
         f"about 100 bytes it exceeds min(max.request.size, buffer.memory)={kp_record_limit(pump.core)}",

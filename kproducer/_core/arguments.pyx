@@ -1,11 +1,11 @@
 # cython: language_level=3, freethreading_compatible=True
-"""What a record has beside topic, key and value, checked and encoded: headers, timestamp, partition. Rare, so plain."""
+"""What a record has beside topic, key and value, checked and encoded: headers (and back), timestamp, partition."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from kproducer._core.csrc cimport kp_varint_put32
+from kproducer._core.csrc cimport KP_OK, kp_record, kp_varint_get32, kp_varint_put32
 
 
 cdef bytes header_field(data):
@@ -45,6 +45,39 @@ cdef bytes encode_headers(headers):
     end = kp_varint_put32(head, n)
     parts.insert(0, PyBytes_FromStringAndSize(<const char *>head, end - head))
     return b"".join(parts)
+
+
+cdef object bytes_or_none(const uint8_t *data, int64_t n):
+    return None if n < 0 else PyBytes_FromStringAndSize(<const char *>data, n)
+
+
+cdef int32_t next_number(const uint8_t **p, const uint8_t *end) except? -2:
+    cdef int32_t n = 0
+    if kp_varint_get32(p, end, &n) != KP_OK:
+        raise SystemError("our own headers cannot be read back")
+    return n
+
+
+cdef object next_field(const uint8_t **p, const uint8_t *end):
+    """A length and its bytes; null is length -1."""
+    cdef int32_t n = next_number(p, end)
+    if n > end - p[0]:
+        raise SystemError("our own headers cannot be read back")
+    data = bytes_or_none(p[0], n)
+    p[0] += max(0, n)
+    return data
+
+
+cdef tuple decode_headers(const kp_record *record):
+    """The pairs that encode_headers() was given."""
+    cdef const uint8_t *p = record.headers
+    cdef const uint8_t *end = p + record.headers_len
+    cdef int32_t n = next_number(&p, end)
+    cdef list headers = []
+    for _ in range(n):
+        key = next_field(&p, end).decode()
+        headers.append((key, next_field(&p, end)))
+    return tuple(headers)
 
 
 cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:

@@ -10,7 +10,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 
 from kproducer._core.csrc cimport (
     KP_DELIVERED,
@@ -25,14 +25,18 @@ from kproducer._core.csrc cimport (
     kp_core_life,
     kp_core_take_finished,
     kp_listener,
+    kp_many_delivered,
+    kp_many_failed_rows,
+    kp_many_free,
+    kp_many_note,
+    kp_many_spans,
+    kp_partition,
     kp_result,
     kp_result_listen,
     kp_result_release,
     kp_result_resolve,
-    kp_result_retain,
     kp_result_state,
     kp_result_unwatch,
-    kp_result_unwatch_run,
     kp_result_wait,
     kp_status,
 )
@@ -51,8 +55,12 @@ cdef int64_t SLICE_NS = 100 * 1000000
 cdef object logger = logging.getLogger("kproducer.delivery")
 
 
+cdef str topic_name(const kp_partition *partition):
+    return partition.topic.name[:partition.topic.name_len].decode()
+
+
 cdef str topic_of(const kp_result *r):
-    return r.partition.topic.name[:r.partition.topic.name_len].decode()
+    return topic_name(r.partition)
 
 
 cdef object metadata_of(kp_result *r, str topic, int32_t index, int64_t timestamp_ms, int32_t key_size,
@@ -295,105 +303,25 @@ def deliver(Pump pump, timeout_ms=None):
     return not stopped
 
 
-cdef int note_offset(const Run *run, dict offsets) except -1:
-    cdef int32_t at = run.first
-    cdef kp_result *r = kp_result_resolve(run.result, &at)
-    if kp_result_state(r) != KP_DELIVERED:
-        return 0
-    key = (topic_of(r), r.partition.index)
-    offset = -1 if r.base_offset < 0 else r.base_offset + at
-    offsets[key] = min(offsets.get(key, offset), offset)
-    return 0
-
-
 cdef class SendManyResult:
-    """What send_many() returns: the outcome of all its records, without an object for each.
-
-    count: records that were accepted.
-    """
-
-    def __cinit__(self):
-        self.settled_offsets = {}
+    """What send_many() and its kin return: the outcome of all their records, without an object for each."""
 
     def __init__(self):
         raise TypeError("made by send_many()")
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
-        if self.n_runs > 0 and kp_core_life(self.runs[0].result.core) == KP_FORKED:
+        if self.many.n_runs > 0 and kp_core_life(self.many.runs[0].result.core) == KP_FORKED:
             return
-        for i in range(self.n_runs):
-            if not self.is_asked:
-                kp_result_unwatch_run(self.runs[i].result, self.runs[i].first, self.runs[i].n)
-            kp_result_release(self.runs[i].result)
-        free(self.runs)
-        free(self.held)
-        free(self.run_of)
+        kp_many_free(&self.many, not self.is_asked)
+
+    @property
+    def count(self):
+        """How many records were accepted."""
+        return self.many.count
 
     cdef int note(self, kp_result *result, int32_t partition, int32_t index, int32_t n) except -1:
         """Count n records in; the reference is new unless the result is the one held for its partition."""
-        cdef bint is_held = partition < self.n_held and self.held[partition] == result
-        cdef Run *run
-        if is_held:
-            run = &self.runs[self.run_of[partition]]
-            if index == run.first + run.n:
-                run.n += n
-                self.count += n
-                return 0
-            kp_result_retain(result)  # another thread's records lie between: another run of the same batch
-        self.make_room(result, partition)
-        self.runs[self.n_runs].result = result
-        self.runs[self.n_runs].first = index
-        self.runs[self.n_runs].n = n
-        self.held[partition] = result
-        self.run_of[partition] = self.n_runs
-        self.n_runs += 1
-        self.count += n
-        return 0
-
-    cdef int make_room(self, kp_result *result, int32_t partition) except -1:
-        cdef void *grown
-        cdef Py_ssize_t cap
-        cdef int32_t n = partition + 1
-        if self.n_runs == self.cap_runs:
-            self.forget_delivered()
-            if self.n_runs * 2 >= self.cap_runs:
-                cap = max(256, self.cap_runs * 2)
-                grown = realloc(self.runs, cap * sizeof(Run))
-                if grown is NULL:
-                    kp_result_release(result)
-                    raise MemoryError
-                self.runs = <Run *>grown
-                self.cap_runs = cap
-        if n <= self.n_held:
-            return 0
-        grown = realloc(self.held, n * sizeof(kp_result *))
-        if grown is not NULL:
-            self.held = <kp_result **>grown
-            grown = realloc(self.run_of, n * sizeof(Py_ssize_t))
-        if grown is NULL:
-            kp_result_release(result)
-            raise MemoryError
-        self.run_of = <Py_ssize_t *>grown
-        while self.n_held < n:
-            self.held[self.n_held] = NULL
-            self.n_held += 1
-        return 0
-
-    cdef int forget_delivered(self) except -1:
-        """Flat memory for endless input: of what was delivered only the first offset by partition is kept."""
-        cdef Py_ssize_t i
-        cdef Py_ssize_t kept = 0
-        for i in range(self.n_held):
-            self.held[i] = NULL  # the references behind them may go now
-        for i in range(self.n_runs):
-            if kp_result_state(self.runs[i].result) == KP_DELIVERED:
-                note_offset(&self.runs[i], self.settled_offsets)
-                kp_result_release(self.runs[i].result)
-            else:
-                self.runs[kept] = self.runs[i]
-                kept += 1
-        self.n_runs = kept
+        check(kp_many_note(&self.many, result, partition, index, n))
         return 0
 
     def wait(self, timeout=None):
@@ -407,12 +335,12 @@ cdef class SendManyResult:
         cdef int64_t deadline = deadline_of(timeout)
         cdef Py_ssize_t i
         cdef int32_t k
-        for i in range(self.n_runs):
-            k = self.runs[i].first
-            while k < self.runs[i].first + self.runs[i].n:
-                if not wait_for(self.pump, self.runs[i].result, k, deadline):
+        for i in range(self.many.n_runs):
+            k = self.many.runs[i].first
+            while k < self.many.runs[i].first + self.many.runs[i].n:
+                if not wait_for(self.pump, self.many.runs[i].result, k, deadline):
                     raise KafkaTimeoutError(f"no outcome of all records within {timeout} s", persisted="maybe")
-                if kp_result_state(self.runs[i].result) in (KP_DELIVERED, KP_FAILED):
+                if kp_result_state(self.many.runs[i].result) in (KP_DELIVERED, KP_FAILED):
                     break  # one outcome for the whole batch
                 k += 1  # split: its parts settle one by one
         return self
@@ -433,12 +361,12 @@ cdef class SendManyResult:
         self.wait()
         self.is_asked = True
         found = []
-        for i in range(self.n_runs):
-            if kp_result_state(self.runs[i].result) == KP_DELIVERED:
+        for i in range(self.many.n_runs):
+            if kp_result_state(self.many.runs[i].result) == KP_DELIVERED:
                 continue
-            for k in range(self.runs[i].first, self.runs[i].first + self.runs[i].n):
+            for k in range(self.many.runs[i].first, self.many.runs[i].first + self.many.runs[i].n):
                 at = k
-                r = kp_result_resolve(self.runs[i].result, &at)
+                r = kp_result_resolve(self.many.runs[i].result, &at)
                 error = failure_of(r, at) if kp_result_state(r) == KP_FAILED else None
                 if error is not None:
                     found.append(error)
@@ -455,12 +383,46 @@ cdef class SendManyResult:
         errors = self.errors()
         return errors[0] if errors else None
 
+    def failed_rows(self):
+        """Return the places of the records that failed among those of the call, ascending; waits for all outcomes.
+
+        A record's place is that of its value in what was sent: 0 for the first. Of what `errors()` tells the order is another.
+        """
+        cdef int64_t *rows = NULL
+        cdef int64_t n = 0
+        cdef int64_t i
+        self.wait()
+        self.is_asked = True
+        check(kp_many_failed_rows(&self.many, &rows, &n))
+        try:
+            return [rows[i] for i in range(n)]
+        finally:
+            free(rows)
+
+    cdef list delivered(self):
+        """(topic, partition, offset, how many) of each stretch of consecutive offsets, by partition and in order."""
+        cdef kp_many_spans spans
+        cdef int64_t i
+        check(kp_many_delivered(&self.many, &spans))
+        try:
+            return [(topic_name(spans.items[i].partition), spans.items[i].partition.index, spans.items[i].offset,
+                     spans.items[i].n) for i in range(spans.n)]
+        finally:
+            free(spans.items)
+
     @property
     def offsets(self):
         """{(topic, partition): offset of the first delivered record}; -1 with acks=0; waits for all outcomes."""
-        cdef Py_ssize_t i
+        return {place: stretches[0][0] for place, stretches in self.base_offsets().items()}
+
+    def base_offsets(self):
+        """Return {(topic, partition): [(offset, count), ...]}; waits for all outcomes.
+
+        The delivered records of a partition, in their order: so many with consecutive offsets from `offset` on, or -1
+        with acks=0. Another stretch begins where records of others stand between.
+        """
         self.wait()
-        found = dict(self.settled_offsets)
-        for i in range(self.n_runs):
-            note_offset(&self.runs[i], found)
+        found = {}
+        for topic, partition, offset, count in self.delivered():
+            found.setdefault((topic, partition), []).append((offset, count))
         return found

@@ -13,6 +13,7 @@ cdef extern from "kp_base.h" nogil:
         KP_ERR_NOMEM
         KP_ERR_INVALID
         KP_ERR_TOO_LARGE
+        KP_ERR_MALFORMED
         KP_ERR_CODEC
         KP_ERR_CLOSED
         KP_ERR_STATE
@@ -51,6 +52,8 @@ cdef extern from "kp_codec.h" nogil:
 
 cdef extern from "kp_record.h" nogil:
     int64_t KP_NOW
+    enum:
+        KP_RECORD_MAX
     ctypedef struct kp_record:
         const uint8_t *key
         const uint8_t *value
@@ -59,6 +62,71 @@ cdef extern from "kp_record.h" nogil:
         int64_t value_len
         int64_t headers_len
         int64_t timestamp_ms
+    ctypedef struct kp_slice:
+        const uint8_t *data
+        int64_t len
+
+cdef extern from "kp_arrow.h" nogil:
+    ctypedef struct kp_arrow_schema:
+        const char *format
+        int64_t n_children
+        kp_arrow_schema **children
+        kp_arrow_schema *dictionary
+        void (*release)(kp_arrow_schema *) noexcept nogil
+    ctypedef struct kp_arrow_array:
+        int64_t length
+        int64_t n_children
+        void (*release)(kp_arrow_array *) noexcept nogil
+    ctypedef struct kp_arrow_stream:
+        int (*get_schema)(kp_arrow_stream *, kp_arrow_schema *out) noexcept nogil
+        int (*get_next)(kp_arrow_stream *, kp_arrow_array *out) noexcept nogil
+        const char *(*get_last_error)(kp_arrow_stream *) noexcept nogil
+        void (*release)(kp_arrow_stream *) noexcept nogil
+
+cdef extern from "kp_columns.h" nogil:
+    ctypedef enum kp_column_use:
+        KP_COLUMN_BYTES
+        KP_COLUMN_TIMESTAMPS
+        KP_COLUMN_PARTITIONS
+        KP_COLUMN_HEADERS
+    ctypedef enum kp_column_layout:
+        KP_ROWS_FIXED
+        KP_ROWS_PADDED
+        KP_ROWS_INTEGERS
+    ctypedef struct kp_column:
+        int64_t length
+        int64_t multiplier
+    ctypedef struct kp_column_fault:
+        const char *text
+        int64_t row
+    void kp_column_from_memory(kp_column *c, kp_column_layout layout, const void *rows, int64_t length, int64_t stride,
+                               int64_t width)
+    kp_status kp_column_from_arrow(kp_column *c, kp_column_use use, const kp_arrow_schema *schema,
+                                   const kp_arrow_array *array, kp_column_fault *fault)
+    void kp_column_free(kp_column *c)
+    int64_t kp_column_find_outside(const kp_column *c, int64_t least, int64_t most, int64_t *found)
+
+cdef extern from "kp_rows.h" nogil:
+    enum:
+        KP_ROWS_BLOCK
+    ctypedef struct kp_cursor:
+        const kp_column *pieces
+    ctypedef struct kp_rows:
+        kp_cursor values
+        kp_cursor keys
+        kp_cursor timestamps
+        kp_cursor partitions
+        kp_cursor headers
+        int64_t left
+        kp_record same
+        int32_t partition
+        int64_t limit
+    ctypedef struct kp_row_block:
+        int32_t n
+        kp_record *records
+        int32_t *partitions
+    kp_status kp_rows_next(kp_rows *rows, kp_row_block *block)
+    void kp_rows_free(kp_rows *rows)
 
 cdef extern from "kp_pool.h" nogil:
     ctypedef struct kp_chunk:
@@ -367,6 +435,29 @@ cdef extern from "kp_dead_letters.h" nogil:
     c_bool kp_dead_letters_next(const kp_dead_letters *kept, const uint8_t **p, kp_record *out)
     void kp_dead_letters_release(kp_core *core, kp_result *r)
 
+cdef extern from "kp_many.h" nogil:
+    ctypedef struct kp_many_run:
+        kp_result *result
+        int32_t first
+        int32_t n
+    ctypedef struct kp_many_span:
+        kp_partition *partition
+        int64_t offset
+        int64_t n
+    ctypedef struct kp_many_spans:
+        kp_many_span *items
+        int64_t n
+    ctypedef struct kp_many:
+        int64_t count
+        kp_many_run *runs
+        int64_t n_runs
+        kp_result **held
+        int32_t n_partitions
+    kp_status kp_many_note(kp_many *m, kp_result *result, int32_t partition, int32_t index, int32_t n)
+    void kp_many_free(kp_many *m, bint unwatched)
+    kp_status kp_many_failed_rows(const kp_many *m, int64_t **rows, int64_t *n)
+    kp_status kp_many_delivered(const kp_many *m, kp_many_spans *out)
+
 cdef extern from "kp_accumulator.h" nogil:
     ctypedef struct kp_place:
         kp_result *result
@@ -386,11 +477,9 @@ cdef extern from "kp_accumulator.h" nogil:
                         kp_place *place, size_t *needed)
     kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
                               int64_t value_len, kp_place *place)
-    ctypedef struct kp_slice:
-        const uint8_t *data
-        int64_t len
     int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options,
                           kp_place *place)
+    int32_t kp_append_records(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many)
     size_t kp_record_limit(const kp_core *core)
 
 cdef extern from "kp_pump.h" nogil:

@@ -2,54 +2,20 @@
 """Records of batches that were refused for good, out of the bytes that the pump kept of them."""
 import logging
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t
 
+from kproducer._core.arguments cimport bytes_or_none, decode_headers
 from kproducer._core.csrc cimport (
-    KP_OK,
     kp_dead_letters_next,
     kp_dead_letters_release,
     kp_record,
     kp_result,
-    kp_varint_get32,
 )
 from kproducer._core.status cimport failure_of
 
 from kproducer._core.letters import DeadLetter
 
 cdef object logger = logging.getLogger("kproducer.dead_letters")
-
-
-cdef object bytes_or_none(const uint8_t *data, int64_t n):
-    return None if n < 0 else PyBytes_FromStringAndSize(<const char *>data, n)
-
-
-cdef int32_t number(const uint8_t **p, const uint8_t *end) except? -2:
-    cdef int32_t n = 0
-    if kp_varint_get32(p, end, &n) != KP_OK:
-        raise SystemError("our own headers cannot be read back")
-    return n
-
-
-cdef object field(const uint8_t **p, const uint8_t *end):
-    """A length and its bytes; null is length -1."""
-    cdef int32_t n = number(p, end)
-    if n > end - p[0]:
-        raise SystemError("our own headers cannot be read back")
-    data = bytes_or_none(p[0], n)
-    p[0] += max(0, n)
-    return data
-
-
-cdef tuple headers_of(const kp_record *record):
-    cdef const uint8_t *p = record.headers
-    cdef const uint8_t *end = p + record.headers_len
-    cdef int32_t n = number(&p, end)
-    cdef list headers = []
-    for _ in range(n):
-        key = field(&p, end).decode()
-        headers.append((key, field(&p, end)))
-    return tuple(headers)
 
 
 cdef list letters_of(kp_result *r):
@@ -65,7 +31,7 @@ cdef list letters_of(kp_result *r):
             letters.append(DeadLetter(topic, r.partition.index, record.timestamp_ms,
                                       bytes_or_none(record.key, record.key_len),
                                       bytes_or_none(record.value, record.value_len),
-                                      headers_of(&record), error))
+                                      decode_headers(&record), error))
         index += 1
     return letters
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from kproducer import (
+    Column,
     ConsumerGroupMetadata,
     IllegalStateError,
     KafkaError,
@@ -23,7 +24,9 @@ from kproducer import (
     SendManyResult,
     SerializationError,
     TopicPartition,
+    is_column,
     parse_config,
+    read_columns,
 )
 from kproducer.interceptors import InterceptorChain
 from kproducer.testing.mock_arguments import (
@@ -77,7 +80,7 @@ class MockProducer(KafkaProducer):
         init_transactions_exception, begin_transaction_exception, send_offsets_to_transaction_exception,
         commit_transaction_exception, abort_transaction_exception, send_exception, flush_exception,
         partitions_for_exception, close_exception: what the call raises from now on, None (the default) to let it
-            pass. `send_exception` holds for `send`, `produce`, `send_many` and `send_lines`.
+            pass. `send_exception` holds for `send`, `produce`, `send_many`, `send_columns` and `send_lines`.
 
     Raises:
         ConfigError, UnsupportedConfigError: as KafkaProducer does.
@@ -276,13 +279,15 @@ class MockProducer(KafkaProducer):
     def send_many(
         self,
         topic: str,
-        values: Iterable[Any],
-        keys: Iterable[Any] | None = None,
+        values: Iterable[Any] | Column,
+        keys: Iterable[Any] | Column | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> MockSendManyResult:
         """Take many records and return one result. See KafkaProducer."""
+        if is_column(values) and (keys is None or is_column(keys)):
+            return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         result = MockSendManyResult()
         end = object()
         key = None
@@ -295,6 +300,24 @@ class MockProducer(KafkaProducer):
                 result.note(self._take(record, None, is_watched=True))
             if key_iterator is not None and next(key_iterator, end) is not end:
                 raise ValueError("keys has more items than values")
+        return result
+
+    def send_columns(
+        self,
+        topic: str,
+        values: Column,
+        keys: Column | None = None,
+        headers: Headers | Column | None = None,
+        partitions: int | Column | None = None,
+        timestamps_ms: int | Column | None = None,
+    ) -> MockSendManyResult:
+        """Take a record for each row of columns and return one result. See KafkaProducer."""
+        self._require_alive()
+        name = check_topic(topic)
+        rows = read_columns(name, values, keys, headers, partitions, timestamps_ms)
+        with _telling_accepted("send_columns", result := MockSendManyResult()):
+            for row in rows:
+                result.note(self._take(_record(*row), None, is_watched=True))
         return result
 
     def send_lines(

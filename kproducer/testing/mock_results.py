@@ -289,6 +289,26 @@ class MockSendManyResult(SendManyResult):
         """The first error, or None; waits for all outcomes."""
         return next(iter(self.errors()), None)
 
+    def failed_rows(self) -> list[int]:
+        """Return the places of the records that failed among those of the call, ascending; waits."""
+        self.wait()
+        self._is_asked = True
+        return [row for row, delivery in enumerate(self._deliveries) if delivery.error is not None]
+
+    def base_offsets(self) -> dict[tuple[str, int], list[tuple[int, int]]]:
+        """Return {(topic, partition): [(offset, count), ...]} of stretches of consecutive offsets; waits."""
+        self.wait()
+        found: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for delivery in self._deliveries:
+            if delivery.metadata is not None:
+                stretches = found.setdefault((delivery.topic, delivery.partition), [])
+                offset, count = stretches[-1] if stretches else (0, 0)
+                if count and delivery.metadata.offset == (offset if offset < 0 else offset + count):
+                    stretches[-1] = (offset, count + 1)
+                else:
+                    stretches.append((delivery.metadata.offset, 1))
+        return found
+
     @property
     def offsets(self) -> dict[tuple[str, int], int]:
         """{(topic, partition): offset of the first delivered record}; -1 with acks=0; waits for all outcomes."""

@@ -33,6 +33,7 @@ from tests.unit.core.test_send import BAD_CALLS
 Call: TypeAlias = Callable[[KafkaProducer], object]
 
 TOPICS = {"t": 3, "one": 1}
+COLUMN = memoryview(b"aabbcc").cast("B", [3, 2])
 QUICK = {"max_block_ms": 10_000, "linger_ms": 0}
 
 
@@ -150,6 +151,12 @@ GOOD_CALLS: dict[str, Call] = {
     "send_many": lambda p: p.send_many("t", [b"1", None, bytearray(b"3")], [b"a", b"b", None], partition=1),
     "send_many of nothing": lambda p: p.send_many("t", []),
     "send_many of a bad topic and nothing": lambda p: p.send_many("", []),
+    "send_many of columns": lambda p: p.send_many("t", COLUMN, COLUMN, [("h", b"1")], 1, 77),
+    "send_many of a column and a list": lambda p: p.send_many("t", memoryview(b"ab"), [b"k", b"l"]),
+    "send_columns": lambda p: p.send_columns("t", COLUMN, COLUMN, None, memoryview(b"\0" * 12).cast("i"), 77),
+    "send_columns, what became of it": lambda p: [
+        len(p.send_columns("one", COLUMN).base_offsets()), p.send_columns("one", COLUMN).failed_rows(),
+    ],
     "send_lines": lambda p: p.send_lines("one", b"a\nb\n\nc"),
     "send_lines of nothing": lambda p: p.send_lines("one", b""),
     "send_lines that ends in a newline": lambda p: p.send_lines("one", memoryview(b"a\n\n")),
@@ -164,6 +171,13 @@ WRONG_CALLS: dict[str, Call] = {
     "a bad value in the middle": lambda p: p.send_many("t", [b"1", 2, b"3"]),
     "keys that are none": lambda p: p.send_many("t", [b"1"], 5),  # type: ignore[arg-type]
     "values that are none": lambda p: p.send_many("t", 5),  # type: ignore[arg-type]
+    "a column of bytes": lambda p: p.send_columns("t", b"abc"),
+    "a column of one dimension": lambda p: p.send_columns("t", memoryview(b"abc")),
+    "a longer column": lambda p: p.send_columns("t", COLUMN, memoryview(b"abcdef").cast("H")[1:]),
+    "a column to nowhere": lambda p: p.send_columns("", COLUMN),
+    "a column of bad headers": lambda p: p.send_columns("t", COLUMN, headers=[("h", 1)]),  # type: ignore[list-item]
+    "a column of a bad partition": lambda p: p.send_columns("t", COLUMN, partitions=-1),
+    "a row too large": lambda p: p.send_columns("t", memoryview(bytes(1048576 * 2)).cast("B", [2, 1048576])),
     "lines of text": lambda p: p.send_lines("t", "text"),  # type: ignore[arg-type]
     "lines not contiguous": lambda p: p.send_lines("t", memoryview(b"abcdef")[::2]),
     "lines to nowhere": lambda p: p.send_lines("", b""),
@@ -283,6 +297,7 @@ STEP_CALLS: dict[str, Call] = {
     "send to nowhere": lambda p: p.send(5, b"v"),  # type: ignore[arg-type]
     "send_many": lambda p: p.send_many("one", [b"1", b"2"]),
     "send_lines": lambda p: p.send_lines("one", b"1\n2\n"),
+    "send_columns": lambda p: p.send_columns("one", COLUMN, COLUMN),
 }
 
 
@@ -455,6 +470,7 @@ AFTER_CLOSE: dict[str, Call] = {
     "send_many": lambda p: p.send_many("t", [b"v"]),
     "send_many of nothing": lambda p: p.send_many("t", []),
     "send_lines": lambda p: p.send_lines(5, 5),  # type: ignore[arg-type]
+    "send_columns": lambda p: p.send_columns(5, 5),  # type: ignore[arg-type]
     "flush": lambda p: p.flush(),
     "close": lambda p: p.close(),
     "partitions_for": lambda p: p.partitions_for("t"),
