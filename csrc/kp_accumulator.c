@@ -305,7 +305,7 @@ static int32_t count_alike(const kp_config *config, const kp_record *records, co
         return 1; /* by its key */
     }
     while (alike < n && partitions[alike] == partitions[0] &&
-           (!is_sticky || records[alike].key_len < 0 || config->ignore_keys)) {
+           (!is_sticky || records[alike].key_len < config->partitioner.least_key_len)) {
         alike++;
     }
     return alike;
@@ -341,15 +341,12 @@ static int32_t append_alike(kp_topic *topic, kp_record *records, const int32_t *
     kp_core *core = topic->core;
     kp_partition *p;
     bool is_sticky;
-    if (choose_partition(topic, &records[0], partitions[0], &p, &is_sticky) != KP_OK ||
+    if (kp_route(topic, &records[0], partitions[0], &p, &is_sticky) != KP_OK ||
         kp_many_reserve(many, p->index) != KP_OK) {
         return 0;
     }
-    size_t bytes, most = SIZE_MAX;
-    if (is_sticky) { /* as in kp_append_run */
-        const int64_t sticky_bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-        most = (size_t)kp_max_i64((int64_t)core->config.batch_size - sticky_bytes, 1);
-    }
+    const size_t most = is_sticky ? kp_route_sticky_room(topic) : SIZE_MAX;
+    size_t bytes;
     const kp_append_options o = {.want_result = true, .held = many->held, .n_held = many->n_partitions};
     const int32_t alike = count_alike(&core->config, records, partitions, n, is_sticky);
     kp_place place;
@@ -367,7 +364,7 @@ static int32_t append_alike(kp_topic *topic, kp_record *records, const int32_t *
         kp_many_add(many, place.result, p->index, place.index - (done - 1), done);
     }
     if (is_sticky) {
-        add_sticky_bytes(topic, bytes);
+        kp_route_add_sticky(topic, bytes);
     }
     return done;
 }
