@@ -184,11 +184,12 @@ cdef class RecordAppender:
 
     cdef TopicHandle known_handle(self, topic):
         """The handle of a topic that was asked for before, else None; runs nobody's code."""
-        if topic is (<TopicHandle>self._last).name:  # one object holds name and topic: two threads cannot mix them up
-            return <TopicHandle>self._last
         return <TopicHandle>self._handles.get(topic) if type(topic) is str else None
 
     cdef TopicHandle handle(self, topic):
+        cdef PyObject *last = self._last  # one object holds name and topic: two threads cannot mix them up
+        if topic is (<TopicHandle>last).name:
+            return <TopicHandle>last
         cdef TopicHandle found = self.known_handle(topic)
         if found is None:
             found = self.new_handle(topic)
@@ -298,11 +299,12 @@ cdef class RecordAppender:
         cdef Py_ssize_t at = 0
         cdef int32_t n, done
         cdef PyObject *value
-        cdef TopicHandle handle
+        cdef TopicHandle handle = None
         if IS_FREE_THREADED:
             values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
         while at < PySequence_Fast_GET_SIZE(values):
-            handle = self.known_handle(topic)  # from here to the end of the run nothing may run that changes the list
+            if handle is None:
+                handle = self.known_handle(topic)  # before a run, in which nothing may run that changes the list
             n = 0
             while n < RUN and at + n < PySequence_Fast_GET_SIZE(values):
                 value = PySequence_Fast_GET_ITEM(values, at + n)
