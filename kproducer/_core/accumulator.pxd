@@ -35,7 +35,8 @@ cdef class RecordAppender:
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
     cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
-    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery)
+    cdef int append_for(self, RecordFuture future, topic, value, key, headers, partition, timestamp_ms,
+                        on_delivery) except -1
     cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1
     cdef int append(self, topic, value, key, headers, partition, timestamp_ms, on_delivery,
                     kp_append_options *options, kp_place *place, kp_record *record) except -1

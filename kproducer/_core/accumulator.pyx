@@ -147,6 +147,14 @@ cdef int check_callback(fn) except -1:
     return 0
 
 
+cdef int refuse_beside_record(value, key, headers, partition, timestamp_ms) except -1:
+    given = (value, key, headers, partition, timestamp_ms)
+    for name, argument in zip(ProducerRecord._fields[1:], given):
+        if argument is not None:
+            raise TypeError(f"{name} was given beside a ProducerRecord, which stands for all arguments but on_delivery")
+    return 0
+
+
 cdef object bytes_wanted(str what, value):
     return TypeError(f"{what} must be bytes-like or None, not {type(value).__name__}; "
                      f"give {what}_serializer for other types")
@@ -183,11 +191,12 @@ cdef class RecordAppender:
 
     cdef TopicHandle known_handle(self, topic):
         """The handle of a topic that was asked for before, else None; runs nobody's code."""
-        if topic is (<TopicHandle>self._last).name:  # one object holds name and topic: two threads cannot mix them up
-            return <TopicHandle>self._last
         return <TopicHandle>self._handles.get(topic) if type(topic) is str else None
 
     cdef TopicHandle handle(self, topic):
+        cdef PyObject *last = self._last  # one object holds name and topic: two threads cannot mix them up
+        if topic is (<TopicHandle>last).name:
+            return <TopicHandle>last
         cdef TopicHandle found = self.known_handle(topic)
         if found is None:
             found = self.new_handle(topic)
@@ -223,24 +232,28 @@ cdef class RecordAppender:
                                <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
                                place) == KP_OK
 
-    cdef RecordFuture append_with_future(self, topic, value, key, headers, partition, timestamp_ms, on_delivery):
+    cdef int append_for(self, RecordFuture future, topic, value, key, headers, partition, timestamp_ms,
+                        on_delivery) except -1:
+        """Append, and tell the future which record is its own."""
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
         if type(topic) is ProducerRecord:
-            return self.append_with_future(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
+            refuse_beside_record(value, key, headers, partition, timestamp_ms)
+            return self.append_for(future, topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
         options.want_result = True
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
-        future = new_future(self._pump, &place, record.key_len, record.value_len, record.timestamp_ms)
+        fill_future(future, self._pump, &place, record.key_len, record.value_len, record.timestamp_ms)
         future.is_asked = on_delivery is not None  # which hears of a failure even if the future is dropped
-        return future
+        return 0
 
     cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1:
         cdef kp_append_options options
         cdef kp_place place
         cdef kp_record record
         if type(topic) is ProducerRecord:
+            refuse_beside_record(value, key, headers, partition, timestamp_ms)
             return self.append_alone(topic[0], topic[1], topic[2], topic[3], topic[4], topic[5], on_delivery)
         memset(&options, 0, sizeof(options))
         return self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
@@ -295,11 +308,12 @@ cdef class RecordAppender:
         cdef Py_ssize_t at = 0
         cdef int32_t n, done
         cdef PyObject *value
-        cdef TopicHandle handle
+        cdef TopicHandle handle = None
         if IS_FREE_THREADED:
             values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
         while at < PySequence_Fast_GET_SIZE(values):
-            handle = self.known_handle(topic)  # from here to the end of the run nothing may run that changes the list
+            if handle is None:
+                handle = self.known_handle(topic)  # before a run, in which nothing may run that changes the list
             n = 0
             while n < RUN and at + n < PySequence_Fast_GET_SIZE(values):
                 value = PySequence_Fast_GET_ITEM(values, at + n)
@@ -738,10 +752,13 @@ cdef object call_send(RecordAppender self, PyObject **args, Py_ssize_t n_args, P
     cdef kp_place place
     if not place_arguments(args, n_args, names, placed):
         return PyObject_Call(send, with_self(self, args, n_args), keywords_of(args + n_args, names))
+    future = new_future()
     if is_plain(placed) and self.append_plain(placed[0], placed[1], placed[2], &place):
-        return new_future(self._pump, &place, size_of(placed[2]), size_of(placed[1]), place.timestamp_ms)
-    return self.append_with_future(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
-                                   <object>placed[4], <object>placed[5], <object>placed[6])
+        fill_future(future, self._pump, &place, size_of(placed[2]), size_of(placed[1]), place.timestamp_ms)
+    else:
+        self.append_for(future, <object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
+                        <object>placed[4], <object>placed[5], <object>placed[6])
+    return future
 
 
 def produce(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
@@ -753,7 +770,9 @@ def produce(RecordAppender self, topic, value=None, key=None, headers=None, part
 def send(RecordAppender self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None,
          on_delivery=None):
     """What call_send hands on."""
-    return self.append_with_future(topic, value, key, headers, partition, timestamp_ms, on_delivery)
+    future = new_future()
+    self.append_for(future, topic, value, key, headers, partition, timestamp_ms, on_delivery)
+    return future
 
 
 cdef tuple with_self(RecordAppender self, PyObject **args, Py_ssize_t n_args):
@@ -770,16 +789,19 @@ cdef Py_ssize_t size_of(PyObject *data) noexcept:
     return -1 if data == <PyObject *>None else PyBytes_GET_SIZE(<object>data)
 
 
-cdef RecordFuture new_future(Pump pump, const kp_place *place, Py_ssize_t key_size, Py_ssize_t value_size,
-                             int64_t timestamp_ms):
-    cdef RecordFuture future = <RecordFuture>RecordFuture.__new__(RecordFuture)
+cdef inline RecordFuture new_future():
+    """Made before its record is appended: no memory for it is told while nothing was taken."""
+    return <RecordFuture>RecordFuture.__new__(RecordFuture)
+
+
+cdef inline void fill_future(RecordFuture future, Pump pump, const kp_place *place, Py_ssize_t key_size,
+                             Py_ssize_t value_size, int64_t timestamp_ms) noexcept:
     future.pump = pump
     future.result_ = place.result
     future.index = place.index
     future.key_size = <int32_t>key_size
     future.value_size = <int32_t>value_size
     future.timestamp_ms = timestamp_ms
-    return future
 
 
 cdef PyMethodDef METHODS[2]

@@ -57,6 +57,12 @@ def as_record(
 ) -> ProducerRecord:
     """The arguments of a call as one; a ProducerRecord stands for all of them."""
     if type(topic) is ProducerRecord:
+        given = zip(ProducerRecord._fields[1:], (value, key, headers, partition, timestamp_ms), strict=True)
+        for name, argument in given:
+            if argument is not None:
+                raise TypeError(
+                    f"{name} was given beside a ProducerRecord, which stands for all arguments but on_delivery"
+                )
         return topic
     return ProducerRecord(topic, value, key, headers, partition, timestamp_ms)  # type: ignore[arg-type]  # checked later
 
