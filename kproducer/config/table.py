@@ -220,7 +220,7 @@ class ProducerConfig:
         "partitioner", Choice(PARTITIONERS), PARTITIONERS[0],
         "How keys are hashed, by librdkafka's names; the default is Java's way. docs/partitioning.md compares them.",
     )
-    partitioner_class: Partitioner | PartitionerObject | type | None = _key(
+    partitioner_class: Partitioner | PartitionerObject | type | None = _key(  # noqa: RUF009  # the call makes a field()
         "partitioner.class", PartitionerClass(), None,
         "Chooses the partition of records that name none, instead of the built-in partitioner.",
         kip=794,
@@ -239,7 +239,7 @@ class ProducerConfig:
         "adaptive partitioning it has no effect.", kip=794,
     )
 
-    interceptor_classes: tuple[Interceptor, ...] = _key(  # noqa: RUF009  # the call makes a field()
+    interceptor_classes: tuple[Interceptor, ...] = _key(
         "interceptor.classes", Objects("a list of interceptors"), (),
         "Instances that see each record before it is serialized, and each outcome, in this order.",
         kip=42,
