@@ -32,7 +32,7 @@ from kproducer.errors import (
     UnobservedDeliveryError,
     UnsupportedConfigError,
 )
-from kproducer.interfaces import Interceptor, Partitioner, Serializer
+from kproducer.interfaces import Interceptor, Partitioner, PartitionerObject, Serializer
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
@@ -71,6 +71,7 @@ __all__ = [
     "OffsetAndMetadata",
     "PartitionInfo",
     "Partitioner",
+    "PartitionerObject",
     "ProducerClosedError",
     "ProducerConfig",
     "ProducerFencedError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +106,11 @@ def test_compare_shows_what_moves(route: Route) -> None:
     lines = route("--partitions", "3", "--compare", "6", *keys).splitlines()
     assert lines[-1] == f"{sum(moves)} of 300 keys move from 3 to 6 partitions"
     assert sum(" -> " in line for line in lines) == sum(moves)
+
+
+def test_the_page_shows_what_is_printed(route: Route) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "partitioning.md").read_text(encoding="utf-8")
+    assert route("--partitions", "6", "--compare", "12", "--no-key", "user-7", "user-10") in page
 
 
 def test_keys_come_from_standard_input_as_bytes(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
