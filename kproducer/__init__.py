@@ -39,6 +39,7 @@ from kproducer.interfaces import (
     Column,
     Interceptor,
     Partitioner,
+    PartitionerObject,
     Serializer,
     StatisticsCallback,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "OffsetAndMetadata",
     "PartitionInfo",
     "Partitioner",
+    "PartitionerObject",
     "ProducerClosedError",
     "ProducerConfig",
     "ProducerFencedError",

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, AnyStr, Final
 
-from kproducer._core.hashing import key_hash, murmur2
+from kproducer._core.hashing import key_hash as hash_of_key
+from kproducer._core.hashing import murmur2
 from kproducer.errors import ConfigError
 from kproducer.interfaces import Partitioner
 
@@ -32,20 +33,34 @@ _GOLDEN: Final = 0x9E3779B9
 _turns = itertools.count()  # racing threads may get one turn twice, which changes nothing
 
 
-def key_partition(key: bytes | None, partition_count: int, partitioner: str = PARTITIONERS[0]) -> int | None:
-    """Return the partition of a key; None if it depends on more than the key: a keyless record, or `random`.
+def key_hash(key: bytes | None, partitioner: str = PARTITIONERS[0]) -> int | None:
+    """Return the number of a key whose remainder by the count of partitions is its partition.
+
+    None if the partition depends on more than the key: without a key, and with `random`.
 
     Args:
         key: as it is sent, serialized; None for a record without one.
-        partition_count: of the topic, at least 1.
         partitioner: one of PARTITIONERS (default: Java's).
+
+    Raises:
+        ValueError: there is no such partitioner.
+    """
+    return hash_of_key(partitioner, key)
+
+
+def key_partition(key: bytes | None, partition_count: int, partitioner: str = PARTITIONERS[0]) -> int | None:
+    """Return the partition of a key; None where key_hash() is None.
+
+    Args:
+        key, partitioner: as of key_hash().
+        partition_count: of the topic, at least 1.
 
     Raises:
         ValueError: there is no such partitioner, or no partition.
     """
     if partition_count < 1:
         raise ValueError(f"partition_count={partition_count}: must be at least 1")
-    number = key_hash(partitioner, key)
+    number = key_hash(key, partitioner)
     return None if number is None else number % partition_count
 
 
@@ -95,12 +110,11 @@ class UserPartitioner:
     """
 
     def __init__(self, given: object, settings: Mapping[str, object]) -> None:
-        self._owned: object = None
-        if isinstance(given, type):
-            given = self._owned = _made(given, settings)
+        self._owned = _made(given, settings) if isinstance(given, type) else None
         # Any: whether it has the method is the question.
-        found: Any = getattr(given, "partition", None)
-        self.choose: Partitioner = found if callable(found) else given
+        asked: Any = given if self._owned is None else self._owned
+        method = getattr(asked, "partition", None)
+        self.choose: Partitioner = method if callable(method) else asked
 
     def close(self) -> None:
         """Let go of what the object holds, if it is ours; what it raises is logged, as in Java."""
@@ -165,16 +179,22 @@ def unsalted(key: AnyStr) -> AnyStr:
     Raises:
         ValueError: it has no such ending.
     """
-    text = key if isinstance(key, str) else key.decode("latin-1")  # bytes for bytes
-    head, separator, salt = text.rpartition(_SEPARATOR)
+    if isinstance(key, str):
+        return key[: _salt_begins(key)]
+    return key[: _salt_begins(key.decode("latin-1"))]  # a character for each byte
+
+
+def _salt_begins(key: str) -> int:
+    head, separator, salt = key.rpartition(_SEPARATOR)
     if not separator or not (salt.isascii() and salt.isdigit()):
         raise ValueError("the key is not salted: it does not end in # and a number")
-    return key[: len(head)]
+    return len(head)
 
 
 def _with_salt(key: AnyStr, salt: int) -> AnyStr:
-    ending = f"{_SEPARATOR}{salt}"
-    return key + ending if isinstance(key, str) else key + ending.encode()
+    if isinstance(key, str):
+        return f"{key}{_SEPARATOR}{salt}"
+    return key + f"{_SEPARATOR}{salt}".encode()
 
 
 # --- skew ------------------------------------------------------------------------------------------------

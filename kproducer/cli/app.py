@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kproducer import KafkaError
-from kproducer.cli import console, demo, doctor, info, ingest, kafka, perf
+from kproducer.cli import console, demo, doctor, info, ingest, kafka, perf, route
 from kproducer.testing import ClusterError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_COMMANDS = (console, ingest, perf, kafka, demo, doctor, info)
+_COMMANDS = (console, ingest, perf, kafka, demo, doctor, route, info)
 
 
 def main(argv: Sequence[str] | None = None, *, producer_factory: Callable[..., Any] | None = None) -> int:

@@ -220,7 +220,7 @@ class ProducerConfig:
         "partitioner", Choice(PARTITIONERS), PARTITIONERS[0],
         "How keys are hashed, by librdkafka's names; the default is Java's way. docs/partitioning.md compares them.",
     )
-    partitioner_class: Partitioner | PartitionerObject | type | None = _key(
+    partitioner_class: Partitioner | PartitionerObject | type | None = _key(  # noqa: RUF009  # the call makes a field()
         "partitioner.class", PartitionerClass(), None,
         "Chooses the partition of records that name none, instead of the built-in partitioner.",
         kip=794,

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from typing import Any
 
-import confluent_kafka
 import pytest
 
 from kproducer import (
@@ -92,30 +91,6 @@ def test_log_append_time_is_told(kafka: KafkaCluster) -> None:
     assert metadata.timestamp_type == 1
     assert abs(metadata.timestamp_ms - time.time() * 1000) < 60_000
     assert read_all(kafka.bootstrap_servers, topic)[0].timestamp_ms == metadata.timestamp_ms
-
-
-def test_keys_land_where_librdkafkas_murmur2_puts_them(kafka: KafkaCluster) -> None:
-    ours, theirs = new_topic(), new_topic()
-    for topic in (ours, theirs):
-        kafka.create_topic(topic, partitions=7)
-    keys = [b"key-%d" % n for n in range(500)] + [b"", b"\x00", b"\xff" * 100]
-    with producing(kafka) as producer:
-        producer.send_many(ours, [b""] * len(keys), keys)
-    other = confluent_kafka.Producer(
-        {"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random", "log_level": 0}
-    )
-    for key in keys:
-        other.produce(theirs, b"", key)
-    assert other.flush(30) == 0
-    places = [
-        {seen.key: seen.partition for seen in read_all(kafka.bootstrap_servers, topic, 7)}
-        for topic in (ours, theirs)
-    ]
-    # librdkafka takes an empty key for none (its murmur2_random), Java hashes it, and so do we.
-    for place in places:
-        place.pop(b"")
-    assert places[0] == places[1]
-    assert len(places[0]) == len(keys) - 1
 
 
 # --- settings -----------------------------------------------------------------------------------------------
