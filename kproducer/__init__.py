@@ -33,7 +33,7 @@ from kproducer.errors import (
     UnsupportedConfigError,
 )
 from kproducer.interfaces import Interceptor, Partitioner, Serializer, StatisticsCallback
-from kproducer.metrics.table import METRICS, Metric
+from kproducer.metrics.table import ALL_METRICS, Metric
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from kproducer.diagnosis.findings import Finding, Severity
 
 __all__ = [
-    "METRICS",
+    "ALL_METRICS",
     "AuthorizationError",
     "BufferExhaustedError",
     "BundleViolationError",
