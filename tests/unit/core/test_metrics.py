@@ -99,6 +99,17 @@ def test_counts_of_the_producer_are_true(broker: ScriptedBroker, make: MakeProdu
     assert found["metadata-wait-time-ns-total"] > 0
     assert found["flush-time-ns-total"] > 0
     assert found["record-send-rate"] > 0
+    trouble = (
+        "record-retry",
+        "batch-split",
+        "record-dropped",
+        "dead-letter",
+        "dead-letter-dropped",
+        "sequence-gap",
+    )
+    assert {
+        found[f"{name}-total"] for name in (*trouble, "late-ack", "protocol-error", "buffer-exhausted")
+    } == {0}
 
 
 def test_sizes_of_batches_and_records_are_those_that_the_broker_got(

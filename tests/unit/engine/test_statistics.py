@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -99,6 +100,7 @@ class SlowSource(FakeSource):
         self.readers += 1
         self.most_readers = max(self.most_readers, self.readers)
         found = super().read()
+        time.sleep(0.0001)
         self.readers -= 1
         return found
 

@@ -174,6 +174,18 @@ def test_names_are_unique_and_totals_alone_end_in_total() -> None:
         assert all(metric.unit and metric.doc.endswith(".") for metric in group)
 
 
+def test_gauges_are_told_in_their_units_and_never_below_nothing() -> None:
+    source = FakeSource(PRODUCER, f"{TOPIC}.orders")
+    source.add("metadata_age_ms", 2500)
+    source.counts[f"{TOPIC}.orders"] |= {
+        "batches_pending": 1,
+        "batches_in_flight": 2,
+    }  # one expired in flight
+    found = windows_of(source).snapshot(500)
+    assert found[PRODUCER]["metadata-age"] == 2.5
+    assert found[f"{TOPIC}.orders"]["batches-queued"] == 0
+
+
 def test_an_interval_reaches_from_call_to_call(source: FakeSource) -> None:
     interval = Interval(source, 0)
     source.add("records_acked", 100)
