@@ -43,7 +43,7 @@ from kproducer.interfaces import (
     Serializer,
     StatisticsCallback,
 )
-from kproducer.metrics.table import METRICS, Metric
+from kproducer.metrics.table import ALL_METRICS, Metric
 from kproducer.producer import KafkaProducer
 from kproducer.types import (
     ConsumerGroupMetadata,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from kproducer.diagnosis.findings import Finding, Severity
 
 __all__ = [
-    "METRICS",
+    "ALL_METRICS",
     "ArrowArray",
     "ArrowStream",
     "AuthorizationError",

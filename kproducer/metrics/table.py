@@ -152,7 +152,7 @@ _QUEUED: Final = Metric(
 
 # One argument a line would make this table three screens longer.
 # fmt: off
-METRICS: Final[Mapping[str, tuple[Metric, ...]]] = {
+ALL_METRICS: Final[Mapping[str, tuple[Metric, ...]]] = {
     PRODUCER: (
         *_records(is_java=True),
         *_pair("byte", "bytes", "bytes_acked", _ACKED_BYTES, is_java=False),

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
-from kproducer.metrics.table import METRICS, PRODUCER
+from kproducer.metrics.table import ALL_METRICS, PRODUCER
 from kproducer.metrics.view import NOTHING, Subject, View
 from kproducer.types import Metrics
 
@@ -95,7 +95,7 @@ class Interval:
 
 
 def _values(key: str, view: View) -> dict[str, float]:
-    return {metric.name: metric.value(view) for metric in METRICS[key.partition(".")[0]]}
+    return {metric.name: metric.value(view) for metric in ALL_METRICS[key.partition(".")[0]]}
 
 
 def _largest(windows: list[Maxima], key: str) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from kproducer import METRICS, Metrics, TopicPartition
+from kproducer import ALL_METRICS, Metrics, TopicPartition
 
 PRODUCER: Final = "producer-metrics"
 
@@ -52,4 +52,4 @@ class MockMetrics:
 
 
 def _zeros(group: str) -> dict[str, float]:
-    return {metric.name: 0 for metric in METRICS.get(group.partition(".")[0], ())}
+    return {metric.name: 0 for metric in ALL_METRICS.get(group.partition(".")[0], ())}

@@ -305,6 +305,16 @@ def test_percentiles_are_those_of_a_sorted_list() -> None:
     assert found == [sorted(latencies)[int(share * 1000)] for share in (0.5, 0.95, 0.99, 0.999)]
 
 
+def test_tags_of_metrics_are_written_as_java_does() -> None:
+    keys = ("node-metrics.node-1", "topic-metrics.a.b-c", "partition-metrics.a.b-c-12")
+    table = format_metrics({f"producer-{key}": {"n": 1.0} for key in keys}, "me")
+    assert [line.split(" : ")[0].rstrip() for line in table.splitlines()[2:]] == [
+        "producer-node-metrics:n:{client-id=me, node-id=node-1}",
+        "producer-partition-metrics:n:{client-id=me, topic=a.b-c, partition=12}",
+        "producer-topic-metrics:n:{client-id=me, topic=a.b-c}",
+    ]
+
+
 def test_the_table_of_metrics_is_sorted_and_aligned() -> None:
     assert format_metrics({"producer-metrics": {"b": 2.0, "a-long": 1.5}}, "me") == (
         "\n"

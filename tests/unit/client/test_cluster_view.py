@@ -103,6 +103,14 @@ def test_unchanged_topic_is_not_published_again() -> None:
     assert again(view, 500, answer(topic((1, 5)))).changed == []
 
 
+def test_the_age_of_metadata_is_that_of_the_newest_answer_of_use() -> None:
+    view = knowing((1, 5))
+    again(view, 500, answer(topic((1, 5))))
+    assert view.updated_at == 500
+    ask(view, view.due_at, MetadataResponse(brokers=(), topics=()))
+    assert view.updated_at == 500
+
+
 def test_everything_is_asked_again_at_max_age() -> None:
     view = knowing((1, 5))
     assert view.due_at == POLICY.max_age_ms

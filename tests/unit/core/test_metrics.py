@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from kproducer import (
-    METRICS,
+    ALL_METRICS,
     BufferExhaustedError,
     IllegalStateError,
     KafkaProducer,
@@ -54,7 +54,7 @@ def test_groups_are_those_of_the_producer_and_its_brokers_and_topics(producer: K
     found = producer.metrics()
     assert keys_of(found) == {PRODUCER, NODE, TOPIC}
     for key, values in found.items():
-        assert list(values) == [metric.name for metric in METRICS[key.partition(".")[0]]]
+        assert list(values) == [metric.name for metric in ALL_METRICS[key.partition(".")[0]]]
         assert all(type(value) in (int, float) and value >= 0 for value in values.values())
     assert json.loads(json.dumps(found)) == found
 
@@ -99,6 +99,17 @@ def test_counts_of_the_producer_are_true(broker: ScriptedBroker, make: MakeProdu
     assert found["metadata-wait-time-ns-total"] > 0
     assert found["flush-time-ns-total"] > 0
     assert found["record-send-rate"] > 0
+    trouble = (
+        "record-retry",
+        "batch-split",
+        "record-dropped",
+        "dead-letter",
+        "dead-letter-dropped",
+        "sequence-gap",
+    )
+    assert {
+        found[f"{name}-total"] for name in (*trouble, "late-ack", "protocol-error", "buffer-exhausted")
+    } == {0}
 
 
 def test_sizes_of_batches_and_records_are_those_that_the_broker_got(

@@ -10,7 +10,7 @@ import pytest
 from kproducer._core.counters import Histogram
 from kproducer._core.readings import BUCKET_LIMITS_US
 from kproducer.metrics.line import statistics_line
-from kproducer.metrics.table import METRICS, NODE, PARTITION, PRODUCER, TOPIC
+from kproducer.metrics.table import ALL_METRICS, NODE, PARTITION, PRODUCER, TOPIC
 from kproducer.metrics.view import NOTHING, Subject, View, percentile_us, times_of
 from kproducer.metrics.windows import Interval, Windows
 
@@ -154,7 +154,7 @@ def test_every_subject_has_the_metrics_of_its_group_and_all_are_numbers() -> Non
     for now in (0, 1, 2500):  # before any time has passed, too
         found = windows_of(source).snapshot(now)
         for key in KEYS:
-            assert list(found[key]) == [metric.name for metric in METRICS[key.partition(".")[0]]]
+            assert list(found[key]) == [metric.name for metric in ALL_METRICS[key.partition(".")[0]]]
         assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -168,10 +168,22 @@ def test_a_topic_that_came_within_the_windows_counts_from_nothing() -> None:
 
 
 def test_names_are_unique_and_totals_alone_end_in_total() -> None:
-    for group in METRICS.values():
+    for group in ALL_METRICS.values():
         names = [metric.name for metric in group]
         assert len(set(names)) == len(names)
         assert all(metric.unit and metric.doc.endswith(".") for metric in group)
+
+
+def test_gauges_are_told_in_their_units_and_never_below_nothing() -> None:
+    source = FakeSource(PRODUCER, f"{TOPIC}.orders")
+    source.add("metadata_age_ms", 2500)
+    source.counts[f"{TOPIC}.orders"] |= {
+        "batches_pending": 1,
+        "batches_in_flight": 2,
+    }  # one expired in flight
+    found = windows_of(source).snapshot(500)
+    assert found[PRODUCER]["metadata-age"] == 2.5
+    assert found[f"{TOPIC}.orders"]["batches-queued"] == 0
 
 
 def test_an_interval_reaches_from_call_to_call(source: FakeSource) -> None:
