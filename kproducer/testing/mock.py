@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from kproducer import (
     Column,
@@ -276,11 +276,11 @@ class MockProducer(KafkaProducer):
         if is_column(values) and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         result = MockSendManyResult()
-        key_iterator = None if keys is None else iter(keys)
+        key_iterator = None if keys is None else iter(cast("Iterable[Any]", keys))
         end = object()
         key = None
         with _telling_accepted("send_many", result):
-            for value in values:
+            for value in cast("Iterable[Any]", values):
                 if key_iterator is not None and (key := next(key_iterator, end)) is end:
                     raise ValueError("keys has fewer items than values")
                 record = _record(topic, value, key, headers, partition, timestamp_ms)
