@@ -112,9 +112,7 @@ class ClusterView:
         self._jitter = jitter
         self._known: dict[str, _Topic] = {}
         self._active: dict[str, _Topic] = {}
-        self._pending: dict[
-            str, _Topic
-        ] = {}  # those that are due at some time: few, where all may be thousands
+        self._pending: dict[str, _Topic] = {}  # those that are due at some time: few, where all may be thousands
         self._full_due_at = now
         self._full_asked_at = -math.inf
         self._in_flight: tuple[str, ...] | None = None
