@@ -51,7 +51,7 @@ cdef dict ARROW_NAMES = {
     "tss": "timestamp", "tsm": "timestamp", "tsu": "timestamp", "tsn": "timestamp", "tDs": "duration", "tDm": "duration",
     "tDu": "duration", "tDn": "duration", "tiM": "interval", "tiD": "interval", "tin": "interval", "+l": "list",
     "+L": "large_list", "+vl": "list_view", "+vL": "large_list_view", "+w": "fixed_size_list", "+m": "map",
-    "+s": "struct (of a table give each column by itself)", "+ud": "union", "+us": "union", "+r": "run_end_encoded",
+    "+s": "struct", "+ud": "union", "+us": "union", "+r": "run_end_encoded",
 }
 cdef dict ALLOWED = {
     KP_COLUMN_BYTES: "binary, utf8, their large and view kinds, fixed_size_binary, a dictionary of these, or null",
@@ -102,6 +102,17 @@ cdef bint has_capsules(data):
 cdef str form_of(const Py_buffer *view):
     """A buffer's format without the names of fields."""
     return "B" if view.format is NULL else FIELD_NAMES.sub("", view.format.decode("utf-8", "replace"))
+
+
+cdef Py_ssize_t stride_of(const Py_buffer *view, int dimension):
+    """From one place to the next; ctypes leaves out what it is asked for, as its arrays are contiguous."""
+    cdef Py_ssize_t stride = view.itemsize
+    cdef int i
+    if view.strides is not NULL:
+        return view.strides[dimension]
+    for i in range(dimension + 1, view.ndim):
+        stride *= view.shape[i]
+    return stride
 
 
 cdef str name_of(const kp_arrow_schema *schema):
@@ -223,8 +234,9 @@ cdef class Column:
             status = kp_column_from_arrow(&self.pieces[self.n_pieces], self.use, &self.schema,
                                           &self.arrays[self.n_arrays - 1], &fault)
         if status == KP_ERR_INVALID:
+            hint = "; of a table give each column by itself" if self.schema.format == b"+s" else ""
             raise TypeError(f"{self.what}: the Arrow type {name_of(&self.schema)} is not taken here: "
-                            f"must be {ALLOWED[self.use]}")
+                            f"must be {ALLOWED[self.use]}{hint}")
         if status == KP_ERR_MALFORMED:
             row = "" if fault.row < 0 else f" at row {self.length + fault.row}"
             raise ValueError(f"{self.what}: the Arrow array is malformed{row}: {fault.text.decode()}")
@@ -269,11 +281,11 @@ cdef class Column:
         if self.view.ndim == 1 and form in ("B", "c", "<B", "<c"):
             raise TypeError(f"{self.what}: a single block of bytes has no rows: give it a second dimension, or use send_lines()")
         for i in range(self.view.ndim - 1, 0, -1):
-            if self.view.strides[i] != width and self.view.shape[i] > 1:
+            if stride_of(&self.view, i) != width and self.view.shape[i] > 1:
                 raise ValueError(f"{self.what}: the bytes of a row must be contiguous: numpy.ascontiguousarray() copies them so")
             width *= self.view.shape[i]
         layout = KP_ROWS_PADDED if self.view.ndim == 1 and PADDED_BYTES.fullmatch(form) else KP_ROWS_FIXED
-        kp_column_from_memory(&self.pieces[0], layout, self.view.buf, self.view.shape[0], self.view.strides[0], width)
+        kp_column_from_memory(&self.pieces[0], layout, self.view.buf, self.view.shape[0], stride_of(&self.view, 0), width)
         return 0
 
     cdef int read_numbers(self, str form) except -1:
@@ -281,8 +293,8 @@ cdef class Column:
         if self.view.ndim != 1 or not is_wide_enough or not WHOLE_NUMBERS.fullmatch(form):
             raise TypeError(f"{self.what}: a buffer of {self.view.ndim} dimensions and format {form!r} is not taken here: "
                             f"must be one dimension of {ALLOWED[self.use]}")
-        kp_column_from_memory(&self.pieces[0], KP_ROWS_INTEGERS, self.view.buf, self.view.shape[0], self.view.strides[0],
-                              self.view.itemsize)
+        kp_column_from_memory(&self.pieces[0], KP_ROWS_INTEGERS, self.view.buf, self.view.shape[0],
+                              stride_of(&self.view, 0), self.view.itemsize)
         return 0
 
     cdef int check_numbers(self) except -1:

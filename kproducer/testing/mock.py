@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from kproducer import (
     Column,
@@ -292,8 +292,8 @@ class MockProducer(KafkaProducer):
         end = object()
         key = None
         with _telling_accepted("send_many", result):
-            key_iterator = None if keys is None else iter(keys)
-            for value in values:
+            key_iterator = None if keys is None else iter(cast("Iterable[Any]", keys))
+            for value in cast("Iterable[Any]", values):
                 if key_iterator is not None and (key := next(key_iterator, end)) is end:
                     raise ValueError("keys has fewer items than values")
                 record = as_record(topic, value, key, headers, partition, timestamp_ms)
