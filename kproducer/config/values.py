@@ -358,6 +358,7 @@ class PartitionerClass:
 class Function(NamedTuple):
     """A callable, or None for the built-in behaviour; of a serializer, also Java's name of one."""
 
+    takes_class: bool = True
     is_serializer: bool = False
 
     @property
@@ -374,6 +375,8 @@ class Function(NamedTuple):
         """See ValueKind."""
         if value is None:
             return None
+        if isinstance(value, type) and not self.takes_class:
+            raise RefusedError("give an instance or a function instead of the class")
         if isinstance(value, str):
             return self._of_java(value.strip())
         if not callable(value):
