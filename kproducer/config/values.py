@@ -101,9 +101,10 @@ def _whole(value: object) -> int:
         raise RefusedError("a bool is not a number")
     if isinstance(value, str):
         # int() alone would also take "1_000", other scripts' digits, and minutes for a million digits.
-        if re.fullmatch(r"[+-]?[0-9]{1,20}", value.strip()) is None:
+        digits = value.strip()  # of more than what int() takes for a blank
+        if re.fullmatch(r"[+-]?[0-9]{1,20}", digits) is None:
             raise RefusedError
-        return int(value)
+        return int(digits)
     try:
         return operator.index(value)  # type: ignore[arg-type]  # that it may have no __index__ is the question
     except TypeError:

@@ -317,7 +317,7 @@ class MockProducer(KafkaProducer):
         rows = read_columns(name, values, keys, headers, partitions, timestamps_ms)
         with _telling_accepted("send_columns", result := MockSendManyResult()):
             for row in rows:
-                result.note(self._take(_record(*row), None, is_watched=True))
+                result.note(self._take(as_record(*row), None, is_watched=True))
         return result
 
     def send_lines(

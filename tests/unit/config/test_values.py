@@ -15,7 +15,7 @@ from tests.unit.config.world import message_of, parse
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(7, 7), ("7", 7), (" +7 ", 7), (0, 0), (str(INT_MAX), INT_MAX)]
+    ("value", "expected"), [(7, 7), ("7", 7), (" +7 ", 7), ("7\x1e", 7), (0, 0), (str(INT_MAX), INT_MAX)]
 )
 def test_whole_numbers_may_be_text(value: object, expected: int) -> None:
     assert parse({"batch.size": value}).batch_size == expected

@@ -200,7 +200,7 @@ def test_no_memory_for_the_future_means_that_nothing_was_taken(sink: Sink) -> No
             error = "no memory"
         _testcapi.remove_mem_hooks()
         producer.flush(20)
-        print(error, producer.metrics()["record-send-total"])
+        print(error, producer.metrics()["producer-metrics"]["record-send-total"])
     """
     script = "import sys\nfrom kproducer import KafkaProducer\n" + textwrap.dedent(body)
     done = subprocess.run(
