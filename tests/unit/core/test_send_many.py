@@ -277,7 +277,10 @@ def test_a_list_that_loses_its_values_during_the_call_sends_none_of_them_changed
         others: list[bytes] = []
 
         def take_all() -> None:
-            wait_until(lambda: producer.metrics()["producer-metrics"]["buffer-available-bytes"] < 16 * 1024, "wait for memory")
+            wait_until(
+                lambda: producer.metrics()["producer-metrics"]["buffer-available-bytes"] < 16 * 1024,
+                "wait for memory",
+            )
             given.clear()
             others.extend(b"%05d" % -n + bytes(400) for n in range(1000))  # where those were
             gate.open()
