@@ -104,9 +104,9 @@ static void take_partitions(kp_rows *rows, kp_row_block *block) {
 
 kp_status kp_rows_next(kp_rows *rows, kp_row_block *block) {
     block->n = (int32_t)kp_min_i64(rows->left, KP_ROWS_BLOCK);
-    for (int32_t i = 0; i < block->n; i++) {
-        block->records[i] = rows->same;
-        block->partitions[i] = rows->partition;
+    for (; block->n_prepared < block->n; block->n_prepared++) {
+        block->records[block->n_prepared] = rows->same;
+        block->partitions[block->n_prepared] = rows->partition;
     }
     if (rows->headers.pieces != NULL) {
         const kp_status status = take_headers(rows, block);
@@ -120,6 +120,10 @@ kp_status kp_rows_next(kp_rows *rows, kp_row_block *block) {
     }
     if (rows->timestamps.pieces != NULL) {
         take_timestamps(rows, block);
+    } else {
+        for (int32_t i = 0; i < block->n; i++) {
+            block->records[i].timestamp_ms = rows->same.timestamp_ms; /* the append may have written the time there */
+        }
     }
     if (rows->partitions.pieces != NULL) {
         take_partitions(rows, block);

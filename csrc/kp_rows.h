@@ -26,9 +26,10 @@ typedef struct kp_rows {
     size_t encoded_cap;
 } kp_rows;
 
-/* Valid until the next one is read. */
+/* Valid until the next one is read; zero at the beginning. */
 typedef struct kp_row_block {
     int32_t n;
+    int32_t n_prepared; /* records that hold what is the same in all rows already */
     kp_record records[KP_ROWS_BLOCK];
     int32_t partitions[KP_ROWS_BLOCK];
 } kp_row_block;

@@ -59,7 +59,9 @@ class KafkaProducer(RecordAppender):
     ProducerRecord as well and returns a RecordFuture. `produce(...)` takes the same, returns None and costs less.
     `on_delivery(metadata, error)` runs on the delivery thread, one of the two being None. `send_many(topic, values,
     keys=None, ...)` takes any iterable and returns one SendManyResult; `send_lines(topic, data, ...)` makes a record
-    of each line of a bytes-like block, without an object for it. If one of these two raises, the records before
+    of each line of a bytes-like block, without an object for it; `send_columns(topic, values, keys=None, headers=None,
+    partitions=None, timestamps_ms=None)` makes one of each row of Arrow data, NumPy arrays and other buffers
+    (docs/bulk.md), and `send_many()` hands such columns over to it. If one of these three raises, the records before
     stay accepted, and `error.partial_result` is their SendManyResult. All block up to `max.block.ms` while the topic is
     unknown or `buffer.memory` is used up (`buffer.full.policy` knows other ways); then they raise KafkaTimeoutError or
     BufferExhaustedError, and the record was not accepted. A record that was accepted ends in exactly one of

@@ -19,6 +19,8 @@ TOPIC: Final = "bench"
 VALUES: Final = [b"%0100d" % n for n in range(RECORDS)]
 KEYS: Final = [b"key-%012d" % n for n in range(RECORDS)]
 _LINES: Final = b"\n".join(VALUES) + b"\n"
+_ROWS: Final = memoryview(b"".join(VALUES)).cast("B", [RECORDS, 100])
+_KEY_ROWS: Final = memoryview(b"".join(KEYS)).cast("B", [RECORDS, 16])
 _ROUNDS: Final = 10
 
 
@@ -74,6 +76,16 @@ def send_lines(producer: KafkaProducer) -> None:
     producer.send_lines(TOPIC, _LINES)
 
 
+def send_columns(producer: KafkaProducer) -> None:
+    """One call for all, from a buffer with a row for each."""
+    producer.send_columns(TOPIC, _ROWS)
+
+
+def send_columns_keyed(producer: KafkaProducer) -> None:
+    """The same, and the keys choose the partitions."""
+    producer.send_columns(TOPIC, _ROWS, _KEY_ROWS)
+
+
 def _ignore(*_: object) -> None:
     """A callback."""
 
@@ -87,6 +99,8 @@ CALLS: Final[dict[str, Callable[[KafkaProducer], None]]] = {
     "send(topic, value), kept": send_keeping,
     "send_many(topic, values)": send_many,
     "send_lines(topic, block)": send_lines,
+    "send_columns(topic, values)": send_columns,
+    "send_columns(topic, values, keys)": send_columns_keyed,
 }
 
 

@@ -128,7 +128,10 @@ def _values(measured: Measured, target: Target) -> dict[str, float]:
     }
     if measured.sent_ns:
         values |= percentiles_ms(wire_latencies_ns(measured.sent_ns, target.stamps()))
-    return values | measured.values | target.figures()
+    figures = target.figures()
+    if "record_bytes" in figures:
+        values["mb_s"] = values["rate"] * figures["record_bytes"] / 1e6
+    return values | measured.values | figures
 
 
 def wire_latencies_ns(sent_ns: Sequence[int], stamps: Sequence[Stamp]) -> list[int]:

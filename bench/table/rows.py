@@ -55,6 +55,7 @@ def all_rows(means: Means | None = None) -> tuple[Row, ...]:
         callback_row(),
         future_row(),
         many_row(),
+        bulk_row(),
         codec_row(means),
         threads_row(means),
         topics_row(),
@@ -333,6 +334,37 @@ def many_row() -> Row:
             ),
         ),
     )
+
+
+def bulk_row() -> Row:
+    """Columns in one call."""
+    return Row(
+        "bulk",
+        "send_columns() against a raw socket",
+        "Rows of a buffer (as of a NumPy array of two dimensions), `batch.size` 128 KiB, sink; against a raw "
+        "socket that moves batches encoded beforehand to the same sink, whose bytes are as many: the target is "
+        "half of its bytes per second.",
+        tuple(
+            Scenario(
+                f"bulk-{size}",
+                f"send_columns(), {size:,} B, sink",
+                SINK,
+                (
+                    _contestant(OWN, "kproducer-columns", size=size, **_bulk(size)),
+                    _contestant(LIMIT, "replay", size=size, **_bulk(size)),
+                ),
+                (Goal("mb_s", AT_LEAST, 0.5, (LIMIT,)),),
+            )
+            for size in (100, 1024)
+        ),
+        columns=("mb_s", "rate", "cpu", "rss_mib"),
+        plots=("mb_s",),
+    )
+
+
+def _bulk(size: int) -> dict[str, Any]:
+    """More records than elsewhere: these two are over soon."""
+    return {"batch_size": LARGE_BATCH, "records": 4 * _records(size)}
 
 
 def codec_row(means: Means) -> Row:

@@ -30,6 +30,7 @@ METRICS: Mapping[str, Metric] = {
     "p99_ms": Metric("p99 ms", " ms", 3),
     "p999_ms": Metric("p99.9 ms", " ms", 3),
     "record_bytes": Metric("wire bytes/record", " B", 1),
+    "mb_s": Metric("wire MB/s", " MB/s", 0),
     "batch_records": Metric("records/batch", "", 1),
     "server_cpu": Metric("sink CPU us/record", "us", 3),
     "import_ms": Metric("import ms", " ms", 1),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from kproducer import KafkaError, RecordTooLargeError
 
@@ -11,17 +12,36 @@ from kproducer import KafkaError, RecordTooLargeError
 Values: TypeAlias = Sequence[bytes | None] | memoryview
 
 
+class Load(Protocol):
+    """Records that are given to the producer in one call."""
+
+    def send(self, producer: Any, topic: str) -> Any:
+        """Make the call and return its result."""
+        ...
+
+    def after(self, count: int) -> Load | None:
+        """The records behind the first `count`, None if there are none."""
+        ...
+
+
 def hand_over(
     producer: Any, topic: str, values: Values, keys: Sequence[bytes | None] | None = None
 ) -> Iterator[Any]:
-    """Give all values to `send_many` or `send_lines`; yield each result, and the error of each record too large.
+    """Give all values to `send_many` or `send_lines`, as `hand_over_load` does."""
+    if values:
+        yield from hand_over_load(producer, topic, _Records(values, keys))
+
+
+def hand_over_load(producer: Any, topic: str, load: Load) -> Iterator[Any]:
+    """Give all records to the producer; yield each result, and the error of each record too large.
 
     A result is yielded also for what a call accepted before it raised. Other errors of the producer, and
     KeyboardInterrupt, end it after that.
     """
-    while values:
+    left: Load | None = load
+    while left is not None:
         try:
-            result = _send(producer, topic, values, keys)
+            result = left.send(producer, topic)
         except (KafkaError, KeyboardInterrupt) as error:
             partial = getattr(error, "partial_result", None)
             if partial is not None:
@@ -29,18 +49,27 @@ def hand_over(
             if not isinstance(error, RecordTooLargeError):
                 raise
             yield error
-            done = 1 + (0 if partial is None else partial.count)
-            values = _after(values, done)
-            keys = None if keys is None else keys[done:]
+            left = left.after(1 + (0 if partial is None else partial.count))
         else:
             yield result
             return
 
 
-def _send(producer: Any, topic: str, values: Values, keys: Sequence[bytes | None] | None) -> Any:
-    if isinstance(values, memoryview):
-        return producer.send_lines(topic, values)
-    return producer.send_many(topic, values, keys=keys)
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """Values with their keys, or a block of lines."""
+
+    values: Values
+    keys: Sequence[bytes | None] | None
+
+    def send(self, producer: Any, topic: str) -> Any:
+        if isinstance(self.values, memoryview):
+            return producer.send_lines(topic, self.values)
+        return producer.send_many(topic, self.values, keys=self.keys)
+
+    def after(self, count: int) -> _Records | None:
+        values = _after(self.values, count)
+        return _Records(values, None if self.keys is None else self.keys[count:]) if values else None
 
 
 def _after(values: Values, count: int) -> Values:

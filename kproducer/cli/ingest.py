@@ -1,4 +1,4 @@
-"""`kproducer ingest`: lines of files or of standard input become records of a topic."""
+"""`kproducer ingest`: lines of files or of standard input, or rows of tables, become records of a topic."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from kproducer import KafkaError, KafkaProducer, RecordTooLargeError, UnobservedDeliveryError
-from kproducer.cli.handover import hand_over
+from kproducer.cli.handover import hand_over, hand_over_load
 from kproducer.cli.interrupts import Interrupts
 from kproducer.cli.options import add_property_option, add_statistics_option, statistics_properties
 from kproducer.cli.progress import Progress, format_bytes, format_count
 from kproducer.cli.sources import FORMATS, InputError, Portion, ReadInto
+from kproducer.cli.tables import TABLE_FORMATS, ColumnNames, TablePortion, read_table
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _STDIN = "-"
@@ -25,14 +26,23 @@ _STDIN = "-"
 _MAX_PENDING_BYTES = 64 << 20
 _MAX_PENDING = 4096
 _SHOWN_REJECTIONS = 5
+# By option: the argument of send_columns, and what the column is.
+_COLUMN_OPTIONS = {
+    "value-column": ("values", "the values: binary or text"),
+    "key-column": ("keys", "the keys: binary or text; null for none"),
+    "header-column": ("headers", "the headers: a map, or a list of structs of key and value"),
+    "partition-column": ("partitions", "the partitions: int32 or int64; null for the partitioner's choice"),
+    "timestamp-column": ("timestamps_ms", "the timestamps, or milliseconds as int64; null for now"),
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser(
         "ingest",
-        help="send the lines of files to a topic",
-        description="Send each line, JSON document or CSV row as one record. Exit code 1 if any failed.",
+        help="send the lines or rows of files to a topic",
+        description="Send each line, JSON document, CSV row or row of a Parquet or Arrow file as one record. "
+        "Exit code 1 if any failed.",
     )
     parser.add_argument(
         "--bootstrap-server", "--bootstrap-servers", required=True, metavar="HOST:PORT[,HOST:PORT...]"
@@ -40,12 +50,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--topic", required=True)
     parser.add_argument(
         "--format",
-        choices=list(FORMATS),
+        choices=[*FORMATS, *TABLE_FORMATS],
         default="lines",
         help="lines (default): each line is a value, byte for byte; ndjson: the same, and a line is a JSON "
-        "object with a field for the key; csv: a row becomes a JSON object by the names in the first row",
+        "object with a field for the key; csv: a row becomes a JSON object by the names in the first row; "
+        "parquet, arrow: a column of each row is its value, others are what the options say (extra `arrow`)",
     )
     parser.add_argument("--key-field", metavar="NAME", help="the JSON field or CSV column that holds the key")
+    for option, (_, text) in _COLUMN_OPTIONS.items():
+        parser.add_argument(f"--{option}", metavar="NAME", help=f"the column of a table that holds {text}")
     add_property_option(parser, "--producer-property", "a producer property; may be repeated")
     add_statistics_option(parser)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for standard input")
@@ -53,8 +66,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.key_field is not None and options.format == "lines":
+    if options.key_field is not None and options.format not in ("ndjson", "csv"):
         print("kproducer ingest: --key-field needs --format ndjson or csv", file=sys.stderr)
+        return 2
+    wrong = _wrong_columns(options)
+    if wrong is not None:
+        print(f"kproducer ingest: {wrong}", file=sys.stderr)
         return 2
     sources = [_Source.find(name) for name in options.files]
     factory: Callable[[dict[str, str]], Any] = options.producer_factory or KafkaProducer
@@ -70,6 +87,25 @@ def _run(options: argparse.Namespace) -> int:
         print(f"kproducer ingest: {error}", file=sys.stderr)
         return 1
     return _Ingest(producer, options, sources).run()
+
+
+def _named_columns(options: argparse.Namespace) -> dict[str, str]:
+    """The names that were given, by argument of send_columns."""
+    given = {
+        argument: getattr(options, option.replace("-", "_"))
+        for option, (argument, _) in _COLUMN_OPTIONS.items()
+    }
+    return {argument: name for argument, name in given.items() if name is not None}
+
+
+def _wrong_columns(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options that name columns."""
+    names = _named_columns(options)
+    if options.format not in TABLE_FORMATS:
+        return f"columns are named with --format {' or '.join(TABLE_FORMATS)} only" if names else None
+    if "values" not in names:
+        return f"--format {options.format} needs --value-column"
+    return None
 
 
 @dataclass(slots=True)
@@ -156,8 +192,9 @@ class _Ingest:
     def __init__(self, producer: Any, options: argparse.Namespace, sources: list[_Source]) -> None:
         self._producer = producer
         self._topic: str = options.topic
-        self._split = FORMATS[options.format]
+        self._format: str = options.format
         self._key_field: str | None = options.key_field
+        self._columns = _named_columns(options)
         self._sources = sources
         self._pending: deque[tuple[Any, int]] = deque()
         self._pending_bytes = 0
@@ -191,8 +228,7 @@ class _Ingest:
             self._tally.problem = f"{type(error).__name__}: {error}"
 
     def _send_source(self, source: _Source) -> None:
-        with source.opened() as read_into:
-            portions = self._split(read_into, self._key_field)
+        with self._portions(source) as portions:
             while not self._interrupts.is_requested:
                 portion = self._next_portion(portions)
                 if portion is None:
@@ -204,22 +240,36 @@ class _Ingest:
                 self._tally.reject(source, portion.rejected)
                 self._progress.update(self._tally.sent, self._tally.consumed_bytes)
 
-    def _next_portion(self, portions: Iterator[Portion]) -> Portion | None:
+    @contextmanager
+    def _portions(self, source: _Source) -> Iterator[Iterator[Portion | TablePortion]]:
+        if self._format in TABLE_FORMATS:
+            name = None if source.name == _STDIN else source.name
+            yield read_table(self._format, name, source.total_bytes, ColumnNames(**self._columns))
+            return
+        with source.opened() as read_into:
+            yield FORMATS[self._format](read_into, self._key_field)
+
+    def _next_portion(self, portions: Iterator[Portion | TablePortion]) -> Portion | TablePortion | None:
         try:
             with self._interrupts.breakable():
                 return next(portions, None)
         except KeyboardInterrupt:
             return None
 
-    def _send(self, portion: Portion) -> None:
+    def _send(self, portion: Portion | TablePortion) -> None:
         """Hand a portion over; a record that is too large fails alone, any other trouble ends the run."""
-        for outcome in hand_over(self._producer, self._topic, portion.values, portion.keys):
+        for outcome in self._hand_over(portion):
             if isinstance(outcome, RecordTooLargeError):
                 self._tally.sent += 1
                 self._tally.fail(1, outcome)
             else:
                 self._tally.sent += outcome.count
                 self._watch(outcome, portion.size_bytes)
+
+    def _hand_over(self, portion: Portion | TablePortion) -> Iterator[Any]:
+        if isinstance(portion, TablePortion):
+            return hand_over_load(self._producer, self._topic, portion.columns)
+        return hand_over(self._producer, self._topic, portion.values, portion.keys)
 
     def _watch(self, result: Any, size_bytes: int) -> None:
         self._pending.append((result, size_bytes))

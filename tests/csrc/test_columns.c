@@ -378,7 +378,7 @@ static void test_pieces_of_columns_need_not_begin_in_the_same_rows(void) {
     kp_column_from_memory(&partitions[0], KP_ROWS_INTEGERS, numbers, ROWS, 4, 4);
     kp_rows rows = {.values.pieces = values, .keys.pieces = keys, .partitions.pieces = partitions, .left = ROWS,
                     .same = {.timestamp_ms = 77}, .partition = -1};
-    kp_row_block block;
+    kp_row_block block = {0};
     int row = 0;
     while (kp_rows_next(&rows, &block) == KP_OK && block.n > 0) {
         for (int32_t i = 0; i < block.n; i++, row++) {
@@ -403,7 +403,7 @@ static void test_headers_above_the_limit_are_measured_and_not_encoded(void) {
     CHECK_INT(read_as(KP_COLUMN_HEADERS, &h.lists, &c, &fault), KP_OK);
     kp_column_from_memory(&values, KP_ROWS_FIXED, letters, 4, 1, 1);
     kp_rows rows = {.values.pieces = &values, .headers.pieces = &c, .left = 4, .same = {.key_len = -1}, .limit = 5};
-    kp_row_block block;
+    kp_row_block block = {0};
     CHECK_INT(kp_rows_next(&rows, &block), KP_OK);
     CHECK_INT(block.n, 4);
     CHECK_INT(block.records[0].headers_len, 5);

@@ -13,6 +13,7 @@ from bench.peers.clients.confluent import (
 from bench.peers.clients.java import JavaPerformance
 from bench.peers.clients.own import (
     KproducerCallback,
+    KproducerColumns,
     KproducerFuture,
     KproducerProduce,
     KproducerSendMany,
@@ -26,6 +27,7 @@ __all__ = ["CLIENTS", "SHARE_OF_RECORDS", "Client", "ClientFactory"]
 CLIENTS: dict[str, ClientFactory] = {
     "kproducer": KproducerProduce,
     "kproducer-many": KproducerSendMany,
+    "kproducer-columns": KproducerColumns,
     "kproducer-callback": KproducerCallback,
     "kproducer-future": KproducerFuture,
     "kproducer-topics": KproducerTopics,

@@ -8,10 +8,11 @@ from typing import Any
 
 from bench.peers.clients.base import java_names, public_name, version_of
 from bench.peers.job import Job
-from bench.peers.payload import topic_names
+from bench.peers.payload import repeat_to, topic_names
 
 FUTURE_TIMEOUT_S = 120
 DISTINCT_KEYS = 65_536
+COLUMN_BYTES = 64 * 1024 * 1024
 
 
 def make_producer(job: Job) -> Any:
@@ -51,6 +52,20 @@ class KproducerSendMany(KproducerProduce):
 
     def send_all(self, values: list[bytes]) -> int:
         self._producer.send_many(self._topic, values)
+        return len(values)
+
+
+class KproducerColumns(KproducerProduce):
+    """kproducer: `send_columns()` of a buffer with a row for each value, made before the clock starts."""
+
+    def __init__(self, job: Job, pool: list[bytes]) -> None:
+        super().__init__(job, pool)
+        rows = max(1, min(job.records, COLUMN_BYTES // job.size))
+        self._column = memoryview(b"".join(repeat_to(pool, rows))).cast("B", [rows, job.size])
+
+    def send_all(self, values: list[bytes]) -> int:
+        for sent in range(0, len(values), len(self._column)):
+            self._producer.send_columns(self._topic, self._column[: len(values) - sent])
         return len(values)
 
 

@@ -215,7 +215,7 @@ def test_row_and_scenario_may_be_asked_for_by_name() -> None:
 def test_unknown_row_is_refused_with_the_names_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--only", "speed"])
-    assert "unknown row 'speed'; allowed: burners, burners-kafka-1" in capsys.readouterr().err
+    assert "unknown row 'speed'; allowed: bulk, bulk-100" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import Self
+from typing import Any, Self, cast
 
-from kproducer import KafkaError, Metrics, RecordMetadata, RecordTooLargeError, UnobservedDeliveryError
+from kproducer import (
+    Column,
+    KafkaError,
+    Metrics,
+    ProducerRecord,
+    RecordMetadata,
+    RecordTooLargeError,
+    UnobservedDeliveryError,
+    read_columns,
+)
 
 Hook = Callable[["FakeProducer"], None]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -55,6 +64,8 @@ class FakeProducer:
         self.values: list[bytes | None] = []
         self.keys: list[bytes | None] = []
         self.headers: list[Headers | None] = []
+        self.records: list[ProducerRecord] = []  # as columns had them, those that failed too
+        self.sizes: list[int] = []  # rows of each call with columns
         self.calls: list[str] = []
         self.unobserved = 0
         self.topics: set[str] = set()
@@ -87,6 +98,16 @@ class FakeProducer:
             self.keys.append(key)
         self.on_send(self)
         return self._result(batch)
+
+    def send_columns(self, topic: str, values: Column, **columns: Any) -> FakeResult:
+        records = list(read_columns(topic, values, **columns))
+        self.sizes.append(len(records))
+        self.records += records
+        return self.send_many(
+            topic,
+            [cast("bytes | None", record.value) for record in records],
+            [cast("bytes | None", record.key) for record in records],
+        )
 
     def send_lines(self, topic: str, data: memoryview) -> FakeResult:
         lines = bytes(data).split(b"\n")
