@@ -89,6 +89,7 @@ class KafkaProducer(RecordAppender):
             runtime.reason_without_memory,
             raises_when_full=self._config.buffer_full_policy == "raise",
             interceptors=interceptors,
+            has_serializer=bool(self._config.key_serializer or self._config.value_serializer),
         )
         runtime.pump.on_first_listener(runtime.ensure_delivery)
         try:

@@ -29,6 +29,7 @@ cdef class RecordAppender:
     cdef object _checked_callback
     cdef int64_t _max_block_ns
     cdef bint _raises_when_full
+    cdef bint _has_serializer
     cdef bint _is_ready
     cdef bint _is_plain  # nothing has to see or prepare a record
     cdef TopicHandle known_handle(self, topic)

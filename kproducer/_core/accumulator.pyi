@@ -32,6 +32,7 @@ class RecordAppender:
         *,
         raises_when_full: bool = False,
         interceptors: _Interceptors | None = None,
+        has_serializer: bool = False,
     ) -> None: ...
     def send(
         self,

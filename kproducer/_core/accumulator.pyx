@@ -170,7 +170,7 @@ cdef class RecordAppender:
         self._last = <PyObject *>NO_HANDLE
 
     def _set_up(self, Pump pump, max_block_ms, prepare, explain_topic, explain_buffer, *, bint raises_when_full=False,
-                interceptors=None):
+                interceptors=None, bint has_serializer=False):
         """Wire the appender once, at construction.
 
         prepare: None, or (topic, value, key, headers, partition, partitions known) -> (value, key, partition) when
@@ -178,7 +178,9 @@ cdef class RecordAppender:
         explain_topic: topic name -> the last KafkaError of its metadata, or None. explain_buffer: () -> str.
         raises_when_full: not to wait for buffer.memory.
         interceptors: None, or the InterceptorChain that sees each record first.
+        has_serializer: which wants the items of a column as they are, so send_many() hands none over.
         """
+        self._has_serializer = has_serializer
         self._pump = pump
         self._max_block_ns = <int64_t>max_block_ms * 1000000
         self._prepare = prepare
@@ -260,7 +262,8 @@ cdef class RecordAppender:
 
     def send_many(self, topic, values, keys=None, headers=None, partition=None, timestamp_ms=None):
         """Append many records and return one SendManyResult. See KafkaProducer."""
-        if type(values) is not list and is_column(values) and (keys is None or is_column(keys)):
+        if type(values) is not list and not self._has_serializer and is_column(values) \
+                and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         result.pump = self._pump

@@ -286,7 +286,8 @@ class MockProducer(KafkaProducer):
         timestamp_ms: int | None = None,
     ) -> MockSendManyResult:
         """Take many records and return one result. See KafkaProducer."""
-        if is_column(values) and (keys is None or is_column(keys)):
+        has_serializer = self._settings.key_serializer or self._settings.value_serializer
+        if not has_serializer and is_column(values) and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         result = MockSendManyResult()
         end = object()

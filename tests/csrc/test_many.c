@@ -163,6 +163,24 @@ static void test_what_was_delivered_is_forgotten_and_later_failures_are_still_fo
     script_free(&s);
 }
 
+static void test_failed_rows_are_kept_while_all_that_follows_is_delivered(void) {
+    const int conn = begin(512);
+    kp_many many = {0};
+    int32_t alone = 0, row = 0;
+    for (int round = 0; round < 40; round++, row += ROWS) {
+        CHECK_INT(append_keyed(&many, row, ROWS, &alone), KP_OK);
+        if (round == 3) {
+            script_fail_partition(&s, 1, 29);
+        }
+        answer_all(conn);
+    }
+    CHECK(many.settled.n > 0); /* something was forgotten */
+    check_failed(&many, 1, 3 * ROWS, 4 * ROWS);
+    CHECK(many.trail.first_row >= 2 * ROWS && many.trail.first_row <= 4 * ROWS);
+    kp_many_free(&many, false);
+    script_free(&s);
+}
+
 static void test_rows_without_keys_stick_and_those_with_a_partition_stay_together(void) {
     const int conn = begin(1024);
     static uint8_t value[4];
@@ -246,6 +264,7 @@ static const kp_test tests[] = {
     KP_TEST(test_keyed_rows_go_where_their_keys_say_and_come_back_in_order),
     KP_TEST(test_rows_of_a_partition_that_failed_are_told),
     KP_TEST(test_what_was_delivered_is_forgotten_and_later_failures_are_still_found),
+    KP_TEST(test_failed_rows_are_kept_while_all_that_follows_is_delivered),
     KP_TEST(test_rows_without_keys_stick_and_those_with_a_partition_stay_together),
     KP_TEST(test_another_ones_records_in_between_begin_another_run),
     KP_TEST(test_what_is_not_the_usual_case_is_left_to_kp_append),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kproducer import is_column, read_columns
-from tests.unit.core.arrow_by_hand import ArrayByHand, StreamByHand
+from tests.unit.core.arrow_by_hand import Array, ArrayByHand, Schema, StreamByHand
 
 ROWS = memoryview(b"aabbcc").cast("B", [3, 2])
 
@@ -101,6 +101,8 @@ def test_an_array_is_released_once_when_its_rows_were_read() -> None:
     rows = read_columns("t", column)
     assert [record.value for record in rows] == [b"a", b"bc", b""]
     assert column.released == []
+    moved = [structure for structure in column.kept if isinstance(structure, (Schema, Array))]
+    assert [bool(structure.release) for structure in moved] == [False, False]  # what a capsule's destructor looks at
     del rows
     assert sorted(column.released) == ["array", "schema"]
 

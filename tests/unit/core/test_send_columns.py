@@ -267,6 +267,16 @@ def test_serializers_and_partitioners_get_each_row_as_bytes(
         ]
 
 
+def test_send_many_gives_a_serializer_the_items_of_a_column(
+    broker: ScriptedBroker, make: MakeProducer
+) -> None:
+    producer = make(broker, value_serializer=lambda number: b"<%d>" % number)
+    producer.send_many("one", array.array("i", [1, 2])).wait(10)
+    assert values_of(broker, "one") == [b"<1>", b"<2>"]
+    with pytest.raises(TypeError, match="headers"):
+        producer.send_columns("one", COLUMN, headers=COLUMN)
+
+
 # --- a long call --------------------------------------------------------------------------------------------------
 
 

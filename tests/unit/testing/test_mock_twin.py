@@ -298,6 +298,7 @@ STEP_CALLS: dict[str, Call] = {
     "send_many": lambda p: p.send_many("one", [b"1", b"2"]),
     "send_lines": lambda p: p.send_lines("one", b"1\n2\n"),
     "send_columns": lambda p: p.send_columns("one", COLUMN, COLUMN),
+    "send_many of a column": lambda p: p.send_many("one", memoryview(bytes(8)).cast("i"), None, None, 0),
 }
 
 
