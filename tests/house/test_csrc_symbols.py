@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF objec
 SOURCES = sorted((ROOT / "csrc").glob("*.c"))
 WRITABLE = set("bBcCdDgGsS")
 # What computes; the rest is the pump's and the accumulator's, which lock and wait.
-COMPUTING = re.compile(r"kp_(batch|codec\w*|columns\w*|crc\w+|heap|murmur2|produce|record|rows|snappy|stats|trail)")
+COMPUTING = re.compile(
+    r"kp_(batch|codec\w*|columns\w*|crc\w+|heap|murmur2|produce|record|rows|snappy|stats|trail)"
+)
 FORBIDDEN_PREFIXES = ("pthread_", "mtx_", "cnd_", "thrd_", "sem_", "epoll_", "clock_", "eventfd", "timerfd")
 FORBIDDEN = {
     *("time", "gettimeofday", "nanosleep", "usleep", "sleep", "sched_yield"),
