@@ -49,7 +49,8 @@ cdef dict ARROW_NAMES = {
     "u": "utf8", "U": "large_utf8", "vz": "binary_view", "vu": "utf8_view", "w": "fixed_size_binary", "d": "decimal",
     "tdD": "date32", "tdm": "date64", "tts": "time32", "ttm": "time32", "ttu": "time64", "ttn": "time64",
     "tss": "timestamp", "tsm": "timestamp", "tsu": "timestamp", "tsn": "timestamp", "tDs": "duration",
-    "tDm": "duration", "tDu": "duration", "tDn": "duration", "tiM": "interval", "tiD": "interval", "tin": "interval", "+l": "list",
+    "tDm": "duration", "tDu": "duration",
+    "tDn": "duration", "tiM": "interval", "tiD": "interval", "tin": "interval", "+l": "list",
     "+L": "large_list", "+vl": "list_view", "+vL": "large_list_view", "+w": "fixed_size_list", "+m": "map",
     "+s": "struct", "+ud": "union", "+us": "union", "+r": "run_end_encoded",
 }
