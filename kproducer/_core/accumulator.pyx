@@ -439,7 +439,8 @@ cdef class RecordAppender:
             rows.read_block()
         return 0
 
-    cdef int append_row(self, TopicHandle handle, kp_record *record, int32_t partition, SendManyResult result) except -1:
+    cdef int append_row(self, TopicHandle handle, kp_record *record, int32_t partition,
+                        SendManyResult result) except -1:
         cdef kp_append_options options
         cdef kp_place place
         memset(&options, 0, sizeof(options))

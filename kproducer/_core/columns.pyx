@@ -48,8 +48,9 @@ cdef dict ARROW_NAMES = {
     "l": "int64", "L": "uint64", "e": "float16", "f": "float", "g": "double", "z": "binary", "Z": "large_binary",
     "u": "utf8", "U": "large_utf8", "vz": "binary_view", "vu": "utf8_view", "w": "fixed_size_binary", "d": "decimal",
     "tdD": "date32", "tdm": "date64", "tts": "time32", "ttm": "time32", "ttu": "time64", "ttn": "time64",
-    "tss": "timestamp", "tsm": "timestamp", "tsu": "timestamp", "tsn": "timestamp", "tDs": "duration", "tDm": "duration",
-    "tDu": "duration", "tDn": "duration", "tiM": "interval", "tiD": "interval", "tin": "interval", "+l": "list",
+    "tss": "timestamp", "tsm": "timestamp", "tsu": "timestamp", "tsn": "timestamp", "tDs": "duration",
+    "tDm": "duration", "tDu": "duration",
+    "tDn": "duration", "tiM": "interval", "tiD": "interval", "tin": "interval", "+l": "list",
     "+L": "large_list", "+vl": "list_view", "+vL": "large_list_view", "+w": "fixed_size_list", "+m": "map",
     "+s": "struct", "+ud": "union", "+us": "union", "+r": "run_end_encoded",
 }
@@ -279,20 +280,23 @@ cdef class Column:
             raise TypeError(f"{self.what}: text of four bytes a character is hardly what is meant: "
                             "np.char.encode(array), or an Arrow array, is UTF-8")
         if self.view.ndim == 1 and form in ("B", "c", "<B", "<c"):
-            raise TypeError(f"{self.what}: a single block of bytes has no rows: give it a second dimension, or use send_lines()")
+            raise TypeError(f"{self.what}: a single block of bytes has no rows: "
+                            "give it a second dimension, or use send_lines()")
         for i in range(self.view.ndim - 1, 0, -1):
             if stride_of(&self.view, i) != width and self.view.shape[i] > 1:
-                raise ValueError(f"{self.what}: the bytes of a row must be contiguous: numpy.ascontiguousarray() copies them so")
+                raise ValueError(f"{self.what}: the bytes of a row must be contiguous: "
+                                 "numpy.ascontiguousarray() copies them so")
             width *= self.view.shape[i]
         layout = KP_ROWS_PADDED if self.view.ndim == 1 and PADDED_BYTES.fullmatch(form) else KP_ROWS_FIXED
-        kp_column_from_memory(&self.pieces[0], layout, self.view.buf, self.view.shape[0], stride_of(&self.view, 0), width)
+        kp_column_from_memory(&self.pieces[0], layout, self.view.buf, self.view.shape[0], stride_of(&self.view, 0),
+                              width)
         return 0
 
     cdef int read_numbers(self, str form) except -1:
         is_wide_enough = self.view.itemsize == 8 or (self.view.itemsize == 4 and self.use == KP_COLUMN_PARTITIONS)
         if self.view.ndim != 1 or not is_wide_enough or not WHOLE_NUMBERS.fullmatch(form):
-            raise TypeError(f"{self.what}: a buffer of {self.view.ndim} dimensions and format {form!r} is not taken here: "
-                            f"must be one dimension of {ALLOWED[self.use]}")
+            raise TypeError(f"{self.what}: a buffer of {self.view.ndim} dimensions and format {form!r} is not taken "
+                            f"here: must be one dimension of {ALLOWED[self.use]}")
         kp_column_from_memory(&self.pieces[0], KP_ROWS_INTEGERS, self.view.buf, self.view.shape[0],
                               stride_of(&self.view, 0), self.view.itemsize)
         return 0

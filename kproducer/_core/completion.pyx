@@ -386,7 +386,7 @@ cdef class SendManyResult:
     def failed_rows(self):
         """Return the places of the records that failed among those of the call, ascending; waits for all outcomes.
 
-        A record's place is that of its value in what was sent: 0 for the first. Of what `errors()` tells the order is another.
+        A record's place is that of its value in what was sent: 0 for the first. `errors()` has another order.
         """
         cdef int64_t *rows = NULL
         cdef int64_t n = 0

@@ -102,7 +102,10 @@ def test_an_array_is_released_once_when_its_rows_were_read() -> None:
     assert [record.value for record in rows] == [b"a", b"bc", b""]
     assert column.released == []
     moved = [structure for structure in column.kept if isinstance(structure, (Schema, Array))]
-    assert [bool(structure.release) for structure in moved] == [False, False]  # what a capsule's destructor looks at
+    assert [bool(structure.release) for structure in moved] == [
+        False,
+        False,
+    ]  # what a capsule's destructor looks at
     del rows
     assert sorted(column.released) == ["array", "schema"]
 
