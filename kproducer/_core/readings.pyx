@@ -1,7 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
 """What the counters of C say, as Python numbers: read without a lock, by any thread, while they run on."""
-from libc.stdint cimport uint64_t
-
 from kproducer._core.csrc cimport (
     KP_HIST_BUCKETS,
     KP_HIST_COUNT,
