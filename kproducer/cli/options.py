@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -97,5 +98,6 @@ class _PropertyAction(argparse.Action):
         for text in map(str, texts):
             name, separator, value = text.partition("=")
             if not separator or not name:
+                name = re.sub(r"[^\w.-].*", "", name, flags=re.DOTALL)  # what follows may be a secret
                 parser.error(f"{option_string}: {name!r} has no value; write {option_string} NAME=VALUE")
             setattr(namespace, self.dest, getattr(namespace, self.dest) | {name: value})

@@ -60,14 +60,21 @@ class Bundle:
 
 def read_bundle(path: str) -> Bundle:
     """Read a bundle; raise ConfigError, which names the file, for anything wrong with it."""
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # no UTF-8 and no TOML are ValueErrors
-        raise ConfigError(f"bundle.file={path!r} cannot be read: {error}") from error
+    document = _document(path)
     try:
         return _bundle(path, document)
     except ConfigError as error:
         raise type(error)(f"bundle.file={path!r}: {error.message}") from None
+
+
+def _document(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"bundle.file={path!r} cannot be read: {error}") from error
+    except ValueError as error:
+        problem = str(error)  # the error itself has all of the file, a secret perhaps, and stays here
+    raise ConfigError(f"bundle.file={path!r} cannot be read: {problem}")
 
 
 def _bundle(path: str, document: dict[str, Any]) -> Bundle:

@@ -218,10 +218,9 @@ class KafkaString:
     def parse(self, value: object) -> str:
         """See ValueKind."""
         text = text_of(value)
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError:
-            raise RefusedError("it has a lone surrogate") from None
+        if re.search("[\ud800-\udfff]", text):  # asked first, since the error of encode() has all of the text
+            raise RefusedError("it has a lone surrogate")
+        encoded = text.encode()
         if len(encoded) > _MAX_STRING_BYTES:
             raise RefusedError(f"it has {len(encoded)} bytes")
         return text
