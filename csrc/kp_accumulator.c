@@ -208,7 +208,8 @@ kp_status kp_append(kp_topic *topic, kp_record *r, const kp_append_options *o, k
 
 /* --- the common case --- */
 
-static inline bool put_plain_locked(kp_core *core, kp_partition *p, kp_record *r, size_t bound) {
+static inline bool put_plain_locked(kp_core *core, kp_partition *p, kp_record *r, size_t bound,
+                                    const kp_append_options *o) {
     kp_batch *b = p->open;
     if (b == NULL || kp_batch_room(b) < bound || b->count == INT32_MAX || !kp_topic_is_open(p->topic)) {
         return false;
@@ -217,15 +218,16 @@ static inline bool put_plain_locked(kp_core *core, kp_partition *p, kp_record *r
         return false;
     }
     r->timestamp_ms = later_ms(b);
+    if (listen_locked(b, r, o) != KP_OK) {
+        return false;
+    }
     kp_batch_put(b, r);
     return true;
 }
 
-kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
-                          kp_place *place) {
-    static const kp_append_options wants_result = {.want_result = true};
+/* Inlined into its two callers: without a callback nothing is asked about one. */
+static inline kp_status append_usual(kp_topic *topic, kp_record r, const kp_append_options *o, kp_place *place) {
     kp_core *core = topic->core;
-    kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
     size_t bound;
     kp_partition *p;
     bool is_sticky;
@@ -235,9 +237,9 @@ kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, 
         return KP_AGAIN;
     }
     kp_latch_lock(&p->lock);
-    const bool is_in = put_plain_locked(core, p, &r, bound);
+    const bool is_in = put_plain_locked(core, p, &r, bound, o);
     if (is_in && place != NULL) {
-        tell_place_locked(p->open, p, &wants_result, r.timestamp_ms, place);
+        tell_place_locked(p->open, p, o, r.timestamp_ms, place);
     }
     kp_latch_unlock(&p->lock);
     seal_if_wanted(core, p);
@@ -245,6 +247,18 @@ kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, 
         kp_route_add_sticky(topic, bound);
     }
     return is_in ? KP_OK : KP_AGAIN;
+}
+
+kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          kp_place *place) {
+    const kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
+    return append_usual(topic, r, &(kp_append_options){.want_result = true}, place);
+}
+
+kp_status kp_append_heard(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          const kp_listener *listener, kp_place *place) {
+    const kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
+    return append_usual(topic, r, &(kp_append_options){.want_result = true, .listener = listener}, place);
 }
 
 /* Puts values until the batch is full or `most` bytes are in it; how many, and their bytes. */
@@ -259,7 +273,7 @@ static int32_t put_run_locked(kp_core *core, kp_partition *p, const kp_slice *va
             break;
         }
         if (done == 0) {
-            if (!put_plain_locked(core, p, &r, bound)) {
+            if (!put_plain_locked(core, p, &r, bound, &(kp_append_options){.listener = NULL})) {
                 break;
             }
         } else if (kp_batch_room(p->open) < bound || p->open->count == INT32_MAX) {

@@ -37,11 +37,15 @@ kp_status kp_append(kp_topic *topic, kp_record *record, const kp_append_options 
 kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
                           kp_place *place);
 
-/* The same for several values without key, as far as they go into the open batch of one partition: how many did; 0 as
+/* The same with a callback, listener->object and its sizes, which hears of the failure in place of a watcher. */
+kp_status kp_append_heard(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
+                          const kp_listener *listener, kp_place *place);
+
+/* The same as kp_append_plain for several values without key, as far as they go into the open batch of one partition: how many did; 0 as
  * KP_AGAIN. place->index is the first one's. `held` as in the options. */
 int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options, kp_place *place);
 
-/* The same for records of any kind but with a listener, each to its partition (-1: by key or sticky): how many of the first
+/* The same for records of any kind without a listener, each to its partition (-1: by key or sticky): how many of the first
  * ones are in and counted in `many`. The next one is another case, for kp_append. */
 int32_t kp_append_records(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many);
 

@@ -25,9 +25,9 @@ typedef enum kp_persisted { KP_NOT_PERSISTED = 0, KP_MAYBE_PERSISTED = 1, KP_PER
 /* Somebody who wants to be told about one record. */
 typedef struct kp_listener {
     void *object; /* a PyObject of the binding */
+    int64_t timestamp_ms;
     int32_t index;
     int32_t key_size, value_size; /* -1: null */
-    int64_t timestamp_ms;
     bool only_notes; /* a failure that only such hear of is unobserved: an interceptor's, or a future's, which counts as
                         a watcher */
 } kp_listener;

@@ -26,6 +26,7 @@ from kproducer._core.csrc cimport (
     KP_OPEN,
     KP_RECORD_MAX,
     kp_append,
+    kp_append_heard,
     kp_append_options,
     kp_append_plain,
     kp_append_records,
@@ -214,8 +215,13 @@ cdef class RecordAppender:
             self._pump.refuse_in_transaction(gen, NULL, error)
             raise
 
-    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept:
-        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken."""
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, PyObject *on_delivery,
+                           kp_place *place, PyObject **name) noexcept:
+        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken.
+
+        on_delivery: None, or a callback that was checked. place and name of the topic: NULL where nobody asks.
+        """
+        cdef kp_listener listener
         cdef const uint8_t *key_data = NULL
         cdef Py_ssize_t key_size = -1
         cdef PyObject *handle = self._last
@@ -230,9 +236,22 @@ cdef class RecordAppender:
             handle = PyDict_GetItem(self._handles, topic) if PyUnicode_CheckExact(topic) else NULL
             if handle is NULL:
                 return False
-        return kp_append_plain((<TopicHandle>handle).topic, key_data, key_size,
-                               <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
-                               place) == KP_OK
+        if name is not NULL:
+            name[0] = <PyObject *>(<TopicHandle>handle).name
+        if on_delivery == <PyObject *>None:
+            return kp_append_plain((<TopicHandle>handle).topic, key_data, key_size,
+                                   <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
+                                   place) == KP_OK
+        listener.object = on_delivery
+        listener.key_size = <int32_t>key_size
+        listener.value_size = <int32_t>PyBytes_GET_SIZE(<object>value)
+        Py_INCREF(<object>on_delivery)  # the delivery thread's, once the record is in
+        if kp_append_heard((<TopicHandle>handle).topic, key_data, key_size,
+                           <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
+                           &listener, place) == KP_OK:
+            return True
+        Py_DECREF(<object>on_delivery)  # the caller holds another
+        return False
 
     cdef int append_for(self, RecordFuture future, topic, value, key, headers, partition, timestamp_ms,
                         on_delivery) except -1:
@@ -246,7 +265,7 @@ cdef class RecordAppender:
         memset(&options, 0, sizeof(options))
         options.want_result = True
         self.append(topic, value, key, headers, partition, timestamp_ms, on_delivery, &options, &place, &record)
-        fill_future(future, self._pump, &place, record.key_len, record.value_len, record.timestamp_ms)
+        fill_future(future, &place, record.key_len, record.value_len)
         future.is_asked = on_delivery is not None  # which hears of a failure even if the future is dropped
         return 0
 
@@ -266,7 +285,6 @@ cdef class RecordAppender:
                 and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
-        result.pump = self._pump
         try:
             if self._is_plain and keys is None and headers is None and partition is None and timestamp_ms is None \
                     and (type(values) is list or type(values) is tuple):
@@ -350,7 +368,6 @@ cdef class RecordAppender:
         """Append each line of a bytes-like block and return one SendManyResult. See KafkaProducer."""
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         cdef Py_buffer view
-        result.pump = self._pump
         if not self._is_ready:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
@@ -401,7 +418,6 @@ cdef class RecordAppender:
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         cdef TopicHandle handle
         cdef Rows rows
-        result.pump = self._pump
         if not self._is_ready:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
@@ -563,9 +579,9 @@ cdef class RecordAppender:
         cdef kp_listener listener
         if on_delivery is not self._checked_callback:
             check_callback(on_delivery)
+            if not self._pump.has_listeners:
+                self._pump.first_listener()
             self.remember_checked(on_delivery)
-        if not self._pump.has_listeners:
-            self._pump.first_listener()
         listener.object = <void *>on_delivery
         listener.key_size = <int32_t>record.key_len
         listener.value_size = <int32_t>record.value_len
@@ -733,19 +749,22 @@ cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, P
     return True
 
 
-cdef bint is_plain(PyObject **placed) noexcept:
+cdef bint is_usual(RecordAppender self, PyObject **placed) noexcept:
+    """Nothing beside topic, value and key, but for a callback that was checked with an earlier record."""
     cdef PyObject *none = <PyObject *>None
-    return placed[3] == none and placed[4] == none and placed[5] == none and placed[6] == none
+    if placed[3] != none or placed[4] != none or placed[5] != none:
+        return False
+    return placed[6] == none or placed[6] == <PyObject *>self._checked_callback
 
 
 cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
     cdef PyObject *placed[N_PARAMETERS]
     if names is NULL and n_args == 2:
-        if self.append_plain(args[0], args[1], NULL, NULL):
+        if self.append_plain(args[0], args[1], NULL, <PyObject *>None, NULL, NULL):
             return None
     if not place_arguments(args, n_args, names, placed):
         return PyObject_Call(produce, with_self(self, args, n_args), keywords_of(args + n_args, names))
-    if not is_plain(placed) or not self.append_plain(placed[0], placed[1], placed[2], NULL):
+    if not is_usual(self, placed) or not self.append_plain(placed[0], placed[1], placed[2], placed[6], NULL, NULL):
         self.append_alone(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
                           <object>placed[4], <object>placed[5], <object>placed[6])
     return None
@@ -754,11 +773,14 @@ cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args
 cdef object call_send(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
     cdef PyObject *placed[N_PARAMETERS]
     cdef kp_place place
+    cdef PyObject *name
     if not place_arguments(args, n_args, names, placed):
         return PyObject_Call(send, with_self(self, args, n_args), keywords_of(args + n_args, names))
     future = new_future()
-    if is_plain(placed) and self.append_plain(placed[0], placed[1], placed[2], &place):
-        fill_future(future, self._pump, &place, size_of(placed[2]), size_of(placed[1]), place.timestamp_ms)
+    if is_usual(self, placed) and self.append_plain(placed[0], placed[1], placed[2], placed[6], &place, &name):
+        fill_future(future, &place, size_of(placed[2]), size_of(placed[1]))
+        future.topic = <str>name
+        future.is_asked = placed[6] != <PyObject *>None
     else:
         self.append_for(future, <object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
                         <object>placed[4], <object>placed[5], <object>placed[6])
@@ -798,14 +820,13 @@ cdef inline RecordFuture new_future():
     return <RecordFuture>RecordFuture.__new__(RecordFuture)
 
 
-cdef inline void fill_future(RecordFuture future, Pump pump, const kp_place *place, Py_ssize_t key_size,
-                             Py_ssize_t value_size, int64_t timestamp_ms) noexcept:
-    future.pump = pump
+cdef inline void fill_future(RecordFuture future, const kp_place *place, Py_ssize_t key_size,
+                             Py_ssize_t value_size) noexcept:
     future.result_ = place.result
     future.index = place.index
     future.key_size = <int32_t>key_size
     future.value_size = <int32_t>value_size
-    future.timestamp_ms = timestamp_ms
+    future.timestamp_ms = place.timestamp_ms
 
 
 cdef PyMethodDef METHODS[2]

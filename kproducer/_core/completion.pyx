@@ -9,6 +9,7 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 
@@ -21,6 +22,7 @@ from kproducer._core.csrc cimport (
     KP_PENDING,
     c_bool,
     kp_clock_ns,
+    kp_core,
     kp_core_finished_done,
     kp_core_life,
     kp_core_take_finished,
@@ -41,7 +43,7 @@ from kproducer._core.csrc cimport (
     kp_status,
 )
 from kproducer._core.dead_letters cimport hand_over
-from kproducer._core.pump cimport Pump
+from kproducer._core.pump cimport Pump, pump_of
 from kproducer._core.status cimport check, failure_of, raise_life
 
 from kproducer.errors import KafkaTimeoutError
@@ -49,9 +51,10 @@ from kproducer.types import RecordMetadata
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
-        object (*tp_new)(PyTypeObject *type, object args, PyObject *keywords)
+        object (*tp_alloc)(PyTypeObject *type, Py_ssize_t n)
 
 cdef int64_t SLICE_NS = 100 * 1000000
+cdef int64_t TURN_NS = 5 * 1000000  # the interpreter's own switch interval
 cdef object logger = logging.getLogger("kproducer.delivery")
 
 
@@ -65,36 +68,67 @@ cdef str topic_of(const kp_result *r):
 
 cdef object metadata_of(kp_result *r, str topic, int32_t index, int64_t timestamp_ms, int32_t key_size,
                         int32_t value_size):
-    """RecordMetadata of a delivered record; without its Python constructor, which takes three times as long."""
+    """RecordMetadata of a delivered record, filled in place: its constructor takes six times as long."""
     cdef int64_t offset = -1 if r.base_offset < 0 else r.base_offset + index
     cdef bint by_broker = r.log_append_ms >= 0
     cdef int64_t stamp = r.log_append_ms if by_broker else timestamp_ms
-    fields = (topic, r.partition.index, offset, stamp, 1 if by_broker else 0, key_size, value_size)
-    return (<PyTypeObject *>tuple).tp_new(<PyTypeObject *>RecordMetadata, (fields,), NULL)
+    metadata = (<PyTypeObject *>RecordMetadata).tp_alloc(<PyTypeObject *>RecordMetadata, 7)
+    put_field(metadata, 0, topic)
+    put_field(metadata, 1, r.partition.index)
+    put_field(metadata, 2, offset)
+    put_field(metadata, 3, stamp)
+    put_field(metadata, 4, 1 if by_broker else 0)
+    put_field(metadata, 5, key_size)
+    put_field(metadata, 6, value_size)
+    return metadata
 
 
-cdef int64_t deadline_of(timeout) except? -1:
+cdef inline void put_field(metadata, Py_ssize_t i, field) noexcept:
+    Py_INCREF(field)  # which the macro takes over
+    PyTuple_SET_ITEM(metadata, i, field)
+
+
+cdef object error_of(kp_result *r, int32_t index):
+    """Why a record of a settled batch failed, or None."""
+    return failure_of(r, index) if kp_result_state(r) == KP_FAILED else None
+
+
+cdef bint is_settled(kp_result *r, int32_t index) noexcept:
+    return kp_result_state(kp_result_resolve(r, &index)) != KP_PENDING
+
+
+cdef int refuse_fork(kp_core *core) except -1:
+    if kp_core_life(core) == KP_FORKED:
+        raise_life(core)
+    return 0
+
+
+cdef int check_timeout(timeout) except -1:
     if timeout is None:
-        return KP_NEVER
+        return 0
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be seconds or None, not {type(timeout).__name__}")
     if not timeout >= 0:  # NaN too
         raise ValueError(f"timeout={timeout!r}: must be seconds >= 0, or None to wait for ever")
-    if timeout > 1e9:
+    return 0
+
+
+cdef int64_t deadline_of(timeout) except? -1:
+    check_timeout(timeout)
+    if timeout is None or timeout > 1e9:
         return KP_NEVER
     return kp_clock_ns() + <int64_t>(timeout * 1e9)
 
 
-cdef int wait_for(Pump pump, kp_result *r, int32_t index, int64_t deadline) except -1:
+cdef int wait_for(kp_result *r, int32_t index, int64_t deadline) except -1:
     """1 when settled, 0 when the deadline has passed."""
     cdef kp_status status
     cdef int64_t slice_end
-    if pump.is_forked():
-        raise_life(pump.core)
+    refuse_fork(r.core)
     while True:
         slice_end = min(deadline, kp_clock_ns() + SLICE_NS)
         with nogil:
-            status = kp_result_wait(pump.core, r, index, slice_end)
+            status = kp_result_wait(r.core, r, index, slice_end)
         if status == KP_OK:
             return 1
         PyErr_CheckSignals()
@@ -110,7 +144,6 @@ cdef class RecordFuture:
     """
 
     def __dealloc__(self):
-        # Not through self.pump, which the garbage collector has taken from a future in a cycle.
         if self.result_ is NULL or kp_core_life(self.result_.core) == KP_FORKED:
             return
         if not self.is_asked:
@@ -123,31 +156,27 @@ cdef class RecordFuture:
     cdef int check_made(self) except -1:
         if self.result_ is NULL:
             raise TypeError("futures are made by send()")
-        if self.pump.is_forked():
-            raise_life(self.pump.core)
-        return 0
+        return refuse_fork(self.result_.core)
 
     cdef int wait(self, timeout) except -1:
         self.check_made()
-        if not wait_for(self.pump, self.result_, self.index, deadline_of(timeout)):
+        check_timeout(timeout)
+        if is_settled(self.result_, self.index):  # the GIL is kept: others would take it for 5 ms
+            return 0
+        if not wait_for(self.result_, self.index, deadline_of(timeout)):
             raise KafkaTimeoutError(f"no outcome within {timeout} s; the record is still on its way", persisted="maybe")
         return 0
 
-    cdef object outcome(self):
-        """(metadata, None) or (None, error); the record is settled, and from now on somebody knows."""
+    cdef kp_result *asked(self, int32_t *index) noexcept:
+        """Where the outcome is, and its place there; from now on somebody knows."""
         self.is_asked = True
-        cdef int32_t index = self.index
-        cdef kp_result *r = kp_result_resolve(self.result_, &index)
-        error = failure_of(r, index) if kp_result_state(r) == KP_FAILED else None
-        if error is not None:
-            return None, error
-        return metadata_of(r, topic_of(r), index, self.timestamp_ms, self.key_size, self.value_size), None
+        index[0] = self.index
+        return kp_result_resolve(self.result_, index)
 
     def done(self):
         """Whether the outcome is known."""
-        cdef int32_t index = self.index
         self.check_made()
-        return kp_result_state(kp_result_resolve(self.result_, &index)) != KP_PENDING
+        return is_settled(self.result_, self.index)
 
     def result(self, timeout=None):
         """Return the RecordMetadata, waiting up to `timeout` seconds (default None: for ever).
@@ -156,11 +185,14 @@ cdef class RecordFuture:
             KafkaTimeoutError: no outcome in time; the record is still on its way.
             KafkaError: the record failed.
         """
+        cdef int32_t index
         self.wait(timeout)
-        metadata, error = self.outcome()
+        cdef kp_result *r = self.asked(&index)
+        error = error_of(r, index)
         if error is not None:
             raise error
-        return metadata
+        topic = topic_of(r) if self.topic is None else self.topic
+        return metadata_of(r, topic, index, self.timestamp_ms, self.key_size, self.value_size)
 
     def get(self, timeout=None):
         """The same as result(), under kafka-python's and Java's name."""
@@ -168,8 +200,10 @@ cdef class RecordFuture:
 
     def exception(self, timeout=None):
         """Return the error of a failed record, or None, waiting as result() does."""
+        cdef int32_t index
         self.wait(timeout)
-        return self.outcome()[1]
+        cdef kp_result *r = self.asked(&index)
+        return error_of(r, index)
 
     def add_done_callback(self, fn):
         """Call fn(future) on the delivery thread when the outcome is known, or now if it is.
@@ -184,19 +218,28 @@ cdef class RecordFuture:
     cdef int listen(self, fn) except -1:
         cdef kp_listener l
         cdef kp_status status
-        if not self.pump.has_listeners:
-            self.pump.first_listener()
+        cdef kp_core *core = self.result_.core
+        cdef Pump pump = pump_of(core)
+        if pump is not None and not pump.has_listeners:
+            pump.first_listener()
         pair = DoneCallback(fn, self)
         l.object = <void *>pair
         l.index = self.index
         l.key_size = l.value_size = -1
         l.timestamp_ms = -1
         Py_INCREF(pair)
-        status = kp_result_listen(self.pump.core, self.result_, &l)
+        status = kp_result_listen(core, self.result_, &l)
         if status != KP_OK:
             Py_DECREF(pair)  # `pair` itself holds another
             check(status)
-            call_listener(self.result_, topic_of(self.result_), &l)  # settled already
+            self.call_now(fn)  # settled already
+
+    cdef int call_now(self, fn) except -1:
+        try:
+            fn(self)
+        except BaseException:  # a callback's edge
+            log_failure(topic_of(self.result_), self.result_)
+        return 0
 
     def cancel(self):
         """A record that was accepted is not taken back: False, as concurrent.futures says it."""
@@ -260,20 +303,38 @@ cdef class DoneCallback:
         self.future = future
 
 
-cdef void call_listener(kp_result *r, str topic, const kp_listener *l) noexcept:
-    """Even a log handler that raises must not keep the next callback from running: Cython reports it and goes on."""
+cdef int call_listener(kp_result *r, str topic, const kp_listener *l) except -1:
     listener = <object>l.object
-    try:
-        if type(listener) is DoneCallback:
-            (<DoneCallback>listener).fn((<DoneCallback>listener).future)
-            return
-        error = failure_of(r, l.index) if kp_result_state(r) == KP_FAILED else None
-        if error is not None:
-            listener(None, error)
-        else:
-            listener(metadata_of(r, topic, l.index, l.timestamp_ms, l.key_size, l.value_size), None)
-    except BaseException:  # a callback's edge: logged with its record, the next one runs
-        logger.exception("delivery callback failed for %s-%d", topic, r.partition.index)
+    Py_DECREF(listener)  # the reference that came with it: `listener` has one of its own
+    if type(listener) is DoneCallback:
+        (<DoneCallback>listener).fn((<DoneCallback>listener).future)
+        return 0
+    error = error_of(r, l.index)
+    if error is not None:
+        listener(None, error)
+    else:
+        listener(metadata_of(r, topic, l.index, l.timestamp_ms, l.key_size, l.value_size), None)
+    return 0
+
+
+cdef void log_failure(str topic, kp_result *r) noexcept:
+    """Even a log handler that raises must not keep the next callback from running: Cython reports it and goes on."""
+    logger.exception("delivery callback failed for %s-%d", topic, r.partition.index)
+
+
+cdef int call_listeners(kp_result *r) except -1:
+    """Run a batch's callbacks in order; what one raises is logged with its record, and the next one runs."""
+    cdef int32_t n = r.n_listeners
+    cdef int32_t done = 0
+    topic = topic_of(r)
+    while done < n:
+        try:  # entered once for all, not for each
+            while done < n:
+                done += 1
+                call_listener(r, topic, &r.listeners[done - 1])
+        except BaseException:  # a callback's edge
+            log_failure(topic, r)
+    return 0
 
 
 def deliver(Pump pump, timeout_ms=None):
@@ -282,23 +343,22 @@ def deliver(Pump pump, timeout_ms=None):
     cdef kp_result *r
     cdef kp_result *next
     cdef c_bool stopped = 0
-    cdef int32_t i
-    cdef int32_t n
+    cdef int64_t turn_ends
     pump.delivery_thread = threading.get_ident()
     with nogil:
         r = kp_core_take_finished(pump.core, deadline, &stopped)
+    turn_ends = kp_clock_ns() + TURN_NS
     while r is not NULL:
         next = r.next
-        n = r.n_listeners
-        topic = topic_of(r)
-        for i in range(n):
-            call_listener(r, topic, &r.listeners[i])
-            Py_DECREF(<object>r.listeners[i].object)
+        call_listeners(r)
         if r.dead_letters is not NULL:
             hand_over(pump.dead_letters, r)
         kp_result_release(r)
-        with nogil:
-            kp_core_finished_done(pump.core, 1)
+        kp_core_finished_done(pump.core, 1)
+        if kp_clock_ns() >= turn_ends:  # callbacks in C never offer the GIL, and more often than this others take it
+            with nogil:
+                pass
+            turn_ends = kp_clock_ns() + TURN_NS
         r = next
     return not stopped
 
@@ -338,7 +398,7 @@ cdef class SendManyResult:
         for i in range(self.many.n_runs):
             k = self.many.runs[i].first
             while k < self.many.runs[i].first + self.many.runs[i].n:
-                if not wait_for(self.pump, self.many.runs[i].result, k, deadline):
+                if not wait_for(self.many.runs[i].result, k, deadline):
                     raise KafkaTimeoutError(f"no outcome of all records within {timeout} s", persisted="maybe")
                 if kp_result_state(self.many.runs[i].result) in (KP_DELIVERED, KP_FAILED):
                     break  # one outcome for the whole batch
@@ -367,7 +427,7 @@ cdef class SendManyResult:
             for k in range(self.many.runs[i].first, self.many.runs[i].first + self.many.runs[i].n):
                 at = k
                 r = kp_result_resolve(self.many.runs[i].result, &at)
-                error = failure_of(r, at) if kp_result_state(r) == KP_FAILED else None
+                error = error_of(r, at)
                 if error is not None:
                     found.append(error)
         return found

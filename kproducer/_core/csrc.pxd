@@ -477,6 +477,8 @@ cdef extern from "kp_accumulator.h" nogil:
                         kp_place *place, size_t *needed)
     kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
                               int64_t value_len, kp_place *place)
+    kp_status kp_append_heard(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
+                              int64_t value_len, const kp_listener *listener, kp_place *place)
     int32_t kp_append_run(kp_topic *topic, const kp_slice *values, int32_t n, const kp_append_options *options,
                           kp_place *place)
     int32_t kp_append_records(kp_topic *topic, kp_record *records, const int32_t *partitions, int32_t n, kp_many *many)

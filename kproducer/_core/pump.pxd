@@ -20,3 +20,5 @@ cdef class Pump:
     cdef void count_time(self, int counter, int64_t began) noexcept
     cdef int refuse_own_threads(self, str verb) except -1
     cdef int refuse_control_thread(self, str verb) except -1
+
+cdef Pump pump_of(kp_core *core)

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import weakref
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
@@ -100,6 +101,7 @@ cdef int64_t MS = 1000000
 cdef int64_t SLICE_NS = 100 * MS  # Ctrl-C is looked at between slices
 cdef dict CODEC_IDS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 cdef bint CAN_FORK = hasattr(os, "fork")
+cdef object PUMPS = weakref.WeakValueDictionary()  # by the address of the core, which outlives its pump
 
 
 cdef void *resolve_symbol(void *arg, const char *symbol) noexcept with gil:
@@ -154,6 +156,11 @@ cdef bytes refusal_text(error):
     return text.encode("utf-8", "replace")
 
 
+cdef Pump pump_of(kp_core *core):
+    """The pump of a core, or None if it is gone: a core is kept by results too, which know of no Python object."""
+    return PUMPS.get(<uintptr_t>core)
+
+
 cdef class Pump:
     """The C core of one producer: accumulator, pump thread, queues."""
 
@@ -205,6 +212,7 @@ cdef class Pump:
         if self.core is NULL:
             raise MemoryError
         check(kp_pump_new(self.core, &kp_pump_sockets, self.wake_read, &self.pump))
+        PUMPS[<uintptr_t>self.core] = self
 
     def __dealloc__(self):
         if self.core is not NULL:
