@@ -226,8 +226,10 @@ static inline bool put_plain_locked(kp_core *core, kp_partition *p, kp_record *r
 }
 
 /* Inlined into its two callers: without a callback nothing is asked about one. */
-static inline kp_status append_usual(kp_topic *topic, kp_record r, const kp_append_options *o, kp_place *place) {
+static inline kp_status append_usual(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value,
+                                     int64_t value_len, const kp_append_options *o, kp_place *place) {
     kp_core *core = topic->core;
+    kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
     size_t bound;
     kp_partition *p;
     bool is_sticky;
@@ -251,14 +253,14 @@ static inline kp_status append_usual(kp_topic *topic, kp_record r, const kp_appe
 
 kp_status kp_append_plain(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
                           kp_place *place) {
-    const kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
-    return append_usual(topic, r, &(kp_append_options){.want_result = true}, place);
+    static const kp_append_options wants_result = {.want_result = true};
+    return append_usual(topic, key, key_len, value, value_len, &wants_result, place);
 }
 
 kp_status kp_append_heard(kp_topic *topic, const uint8_t *key, int64_t key_len, const uint8_t *value, int64_t value_len,
                           const kp_listener *listener, kp_place *place) {
-    const kp_record r = {.key = key, .key_len = key_len, .value = value, .value_len = value_len};
-    return append_usual(topic, r, &(kp_append_options){.want_result = true, .listener = listener}, place);
+    const kp_append_options wants_result = {.want_result = true, .listener = listener};
+    return append_usual(topic, key, key_len, value, value_len, &wants_result, place);
 }
 
 /* Puts values until the batch is full or `most` bytes are in it; how many, and their bytes. */

@@ -35,8 +35,9 @@ cdef class RecordAppender:
     cdef TopicHandle known_handle(self, topic)
     cdef TopicHandle handle(self, topic)
     cdef TopicHandle new_handle(self, topic)
-    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, PyObject *on_delivery,
-                           kp_place *place, PyObject **name) noexcept
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept
+    cdef bint append_heard(self, PyObject *topic, PyObject *value, PyObject *key, PyObject *on_delivery,
+                           kp_place *place) noexcept
     cdef int append_for(self, RecordFuture future, topic, value, key, headers, partition, timestamp_ms,
                         on_delivery) except -1
     cdef int append_alone(self, topic, value, key, headers, partition, timestamp_ms, on_delivery) except -1

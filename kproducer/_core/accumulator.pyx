@@ -215,40 +215,29 @@ cdef class RecordAppender:
             self._pump.refuse_in_transaction(gen, NULL, error)
             raise
 
-    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, PyObject *on_delivery,
-                           kp_place *place, PyObject **name) noexcept:
-        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken.
-
-        on_delivery: None, or a callback that was checked. place and name of the topic: NULL where nobody asks.
-        """
-        cdef kp_listener listener
-        cdef const uint8_t *key_data = NULL
-        cdef Py_ssize_t key_size = -1
-        cdef PyObject *handle = self._last
-        if not self._is_plain or not PyBytes_CheckExact(value):
+    cdef bint append_plain(self, PyObject *topic, PyObject *value, PyObject *key, kp_place *place) noexcept:
+        """The common case: bytes to a known topic with room in its open batch. False: nothing was taken."""
+        cdef kp_slice key_bytes
+        cdef kp_topic *known = plain_topic(self, topic, value)
+        if known is NULL or not read_key(key, &key_bytes):
             return False
-        if key is not NULL and key != <PyObject *>None:
-            if not PyBytes_CheckExact(key):
-                return False
-            key_data = <const uint8_t *>PyBytes_AS_STRING(<object>key)
-            key_size = PyBytes_GET_SIZE(<object>key)
-        if topic != <PyObject *>(<TopicHandle>handle).name:
-            handle = PyDict_GetItem(self._handles, topic) if PyUnicode_CheckExact(topic) else NULL
-            if handle is NULL:
-                return False
-        if name is not NULL:
-            name[0] = <PyObject *>(<TopicHandle>handle).name
-        if on_delivery == <PyObject *>None:
-            return kp_append_plain((<TopicHandle>handle).topic, key_data, key_size,
-                                   <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
-                                   place) == KP_OK
+        return kp_append_plain(known, key_bytes.data, key_bytes.len, <const uint8_t *>PyBytes_AS_STRING(<object>value),
+                               PyBytes_GET_SIZE(<object>value), place) == KP_OK
+
+    cdef bint append_heard(self, PyObject *topic, PyObject *value, PyObject *key, PyObject *on_delivery,
+                           kp_place *place) noexcept:
+        """The same with a callback that was checked with an earlier record."""
+        cdef kp_listener listener
+        cdef kp_slice key_bytes
+        cdef kp_topic *known = plain_topic(self, topic, value)
+        if known is NULL or not read_key(key, &key_bytes):
+            return False
         listener.object = on_delivery
-        listener.key_size = <int32_t>key_size
+        listener.key_size = <int32_t>key_bytes.len
         listener.value_size = <int32_t>PyBytes_GET_SIZE(<object>value)
         Py_INCREF(<object>on_delivery)  # the delivery thread's, once the record is in
-        if kp_append_heard((<TopicHandle>handle).topic, key_data, key_size,
-                           <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value),
-                           &listener, place) == KP_OK:
+        if kp_append_heard(known, key_bytes.data, key_bytes.len, <const uint8_t *>PyBytes_AS_STRING(<object>value),
+                           PyBytes_GET_SIZE(<object>value), &listener, place) == KP_OK:
             return True
         Py_DECREF(<object>on_delivery)  # the caller holds another
         return False
@@ -749,22 +738,30 @@ cdef bint place_arguments(PyObject **args, Py_ssize_t n_args, PyObject *names, P
     return True
 
 
-cdef bint is_usual(RecordAppender self, PyObject **placed) noexcept:
-    """Nothing beside topic, value and key, but for a callback that was checked with an earlier record."""
+cdef bint is_bare(PyObject **placed) noexcept:
+    """Nothing beside topic, value, key and perhaps a callback."""
     cdef PyObject *none = <PyObject *>None
-    if placed[3] != none or placed[4] != none or placed[5] != none:
+    return placed[3] == none and placed[4] == none and placed[5] == none
+
+
+cdef bint append_usual(RecordAppender self, PyObject **placed, kp_place *place) noexcept:
+    """One of the two common cases: without a callback, and with the one of an earlier record."""
+    if not is_bare(placed):
         return False
-    return placed[6] == none or placed[6] == <PyObject *>self._checked_callback
+    if placed[6] == <PyObject *>None:
+        return self.append_plain(placed[0], placed[1], placed[2], place)
+    return placed[6] == <PyObject *>self._checked_callback \
+        and self.append_heard(placed[0], placed[1], placed[2], placed[6], place)
 
 
 cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
     cdef PyObject *placed[N_PARAMETERS]
     if names is NULL and n_args == 2:
-        if self.append_plain(args[0], args[1], NULL, <PyObject *>None, NULL, NULL):
+        if self.append_plain(args[0], args[1], NULL, NULL):
             return None
     if not place_arguments(args, n_args, names, placed):
         return PyObject_Call(produce, with_self(self, args, n_args), keywords_of(args + n_args, names))
-    if not is_usual(self, placed) or not self.append_plain(placed[0], placed[1], placed[2], placed[6], NULL, NULL):
+    if not append_usual(self, placed, NULL):
         self.append_alone(<object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
                           <object>placed[4], <object>placed[5], <object>placed[6])
     return None
@@ -773,13 +770,12 @@ cdef object call_produce(RecordAppender self, PyObject **args, Py_ssize_t n_args
 cdef object call_send(RecordAppender self, PyObject **args, Py_ssize_t n_args, PyObject *names):
     cdef PyObject *placed[N_PARAMETERS]
     cdef kp_place place
-    cdef PyObject *name
     if not place_arguments(args, n_args, names, placed):
         return PyObject_Call(send, with_self(self, args, n_args), keywords_of(args + n_args, names))
     future = new_future()
-    if is_usual(self, placed) and self.append_plain(placed[0], placed[1], placed[2], placed[6], &place, &name):
+    if append_usual(self, placed, &place):
         fill_future(future, &place, size_of(placed[2]), size_of(placed[1]))
-        future.topic = <str>name
+        future.topic = <str>placed[0]  # its very name, or the append had been another case
         future.is_asked = placed[6] != <PyObject *>None
     else:
         self.append_for(future, <object>placed[0], <object>placed[1], <object>placed[2], <object>placed[3],
@@ -811,7 +807,32 @@ cdef dict keywords_of(PyObject **values, PyObject *names):
     return {name: <object>values[i] for i, name in enumerate(<tuple>names)}
 
 
-cdef Py_ssize_t size_of(PyObject *data) noexcept:
+cdef inline kp_topic *plain_topic(RecordAppender self, PyObject *topic, PyObject *value) noexcept:
+    """The topic of a value that is bytes and that nobody has to see or prepare; NULL: another case."""
+    cdef PyObject *handle = self._last
+    if not self._is_plain or not PyBytes_CheckExact(value):
+        return NULL
+    if topic != <PyObject *>(<TopicHandle>handle).name:
+        handle = PyDict_GetItem(self._handles, topic) if PyUnicode_CheckExact(topic) else NULL
+        if handle is NULL:
+            return NULL
+    return (<TopicHandle>handle).topic
+
+
+cdef inline bint read_key(PyObject *key, kp_slice *found) noexcept:
+    """NULL and None are no key; False: it is not bytes."""
+    found.data = NULL
+    found.len = -1
+    if key is NULL or key == <PyObject *>None:
+        return True
+    if not PyBytes_CheckExact(key):
+        return False
+    found.data = <const uint8_t *>PyBytes_AS_STRING(<object>key)
+    found.len = PyBytes_GET_SIZE(<object>key)
+    return True
+
+
+cdef inline Py_ssize_t size_of(PyObject *data) noexcept:
     return -1 if data == <PyObject *>None else PyBytes_GET_SIZE(<object>data)
 
 
