@@ -1,4 +1,4 @@
-/* The short ways of the append, kp_append_plain and kp_append_run: the same bytes as kp_append, and nothing taken when it
+/* The short ways of the append, kp_append_plain, kp_append_heard and kp_append_run: the same bytes as kp_append, and nothing taken when it
  * is another case. */
 #include <stdlib.h>
 
@@ -95,6 +95,31 @@ static void test_a_place_is_told_and_its_result_kept_and_watched(void) {
     CHECK_INT(atomic_load(&b->result->watched), 1);
     CHECK_INT(b->count, 3);
     forget(place.result, 1, 1);
+    script_free(&s);
+}
+
+static void test_a_callback_hears_of_its_record_in_place_of_a_watcher(void) {
+    const kp_config config = waiting_config(4096);
+    (void)script_begin(&s, &config, 1);
+    kp_batch *b = opened(0);
+    int who;
+    const kp_listener listener = {.object = &who, .key_size = 2, .value_size = 3};
+    kp_place place = ask();
+    CHECK_INT(kp_append_heard(s.topic, (const uint8_t *)"ab", 2, (const uint8_t *)"cde", 3, &listener, &place), KP_OK);
+    CHECK_INT(place.index, 1);
+    CHECK_INT(atomic_load(&b->result->watched), 0);
+    CHECK_INT(b->result->n_listeners, 1);
+    const kp_listener *heard = &b->result->listeners[0];
+    CHECK(heard->object == &who && !heard->only_notes);
+    CHECK_INT(heard->index, 1);
+    CHECK_INT(heard->key_size, 2);
+    CHECK_INT(heard->value_size, 3);
+    CHECK_INT(heard->timestamp_ms, place.timestamp_ms);
+    static const uint8_t large[8192];
+    CHECK_INT(kp_append_heard(s.topic, NULL, -1, large, sizeof large, &listener, NULL), KP_AGAIN);
+    CHECK_INT(b->result->n_listeners, 1);
+    b->result->n_listeners = 0; /* nobody takes it out */
+    kp_result_release(place.result);
     script_free(&s);
 }
 
@@ -418,6 +443,7 @@ static void test_what_came_the_short_way_is_sent_and_acknowledged(void) {
 static const kp_test tests[] = {
     KP_TEST(test_the_bytes_are_those_of_the_long_way),
     KP_TEST(test_a_place_is_told_and_its_result_kept_and_watched),
+    KP_TEST(test_a_callback_hears_of_its_record_in_place_of_a_watcher),
     KP_TEST(test_a_key_goes_where_the_long_way_takes_it),
     KP_TEST(test_a_topic_without_metadata_or_an_open_batch_is_another_case),
     KP_TEST(test_what_does_not_fit_is_another_case),

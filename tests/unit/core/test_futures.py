@@ -31,6 +31,12 @@ def test_result_get_and_exception_tell_the_same_outcome(
     assert futures[0].result() == futures[0].result(0)
 
 
+def test_the_garbage_collector_does_not_follow_futures(producer: KafkaProducer) -> None:
+    bare, with_partition = producer.send("t", b"v"), producer.send("t", b"v", partition=1)
+    assert not gc.is_tracked(bare)
+    assert bare.result(10).topic == with_partition.result(10).topic == "t"
+
+
 def test_failed_records_raise_their_own_error_with_its_facts(
     broker: ScriptedBroker, producer: KafkaProducer
 ) -> None:
