@@ -376,31 +376,51 @@ static void count_unobserved_locked(kp_core *core, kp_result *r, int64_t n) {
 }
 
 /* Never below zero: a child's share of watchers is an estimate (see kp_core_publish_split). */
-static unsigned drop_watcher(kp_result *r) {
-    unsigned before = atomic_load(&r->watched);
-    while ((before & ~(unsigned)KP_WATCHED_FAILED) != 0 &&
-           !atomic_compare_exchange_weak(&r->watched, &before, before - 1)) {
-    }
+static unsigned drop_watchers(kp_result *r, unsigned n) {
+    unsigned before = atomic_load(&r->watched), count;
+    do {
+        count = before & ~(unsigned)KP_WATCHED_FAILED;
+    } while (count != 0 && !atomic_compare_exchange_weak(&r->watched, &before, before - (count < n ? count : n)));
     return before;
 }
 
-void kp_result_unwatch(kp_result *r, int32_t index) {
-    int32_t at = index;
-    kp_result *now = kp_result_resolve(r, &at);
-    const unsigned before = drop_watcher(now);
-    if ((before & KP_WATCHED_FAILED) == 0) {
-        return; /* not failed so far: counted with the rest of the batch if it does */
+static int32_t count_failed(const kp_result *r, int32_t first, int32_t n) {
+    int32_t failed = 0;
+    for (int32_t i = 0; r->record_errors != NULL && i < n; i++) {
+        failed += kp_result_record_error(r, first + i) != NULL;
     }
-    if (now->record_errors != NULL && kp_result_record_error(now, at) == NULL) {
-        return;
-    }
-    kp_mutex_lock(&now->core->wait_lock);
-    count_unobserved_locked(now->core, now, 1);
-    kp_mutex_unlock(&now->core->wait_lock);
+    return r->record_errors == NULL ? n : failed;
 }
 
+static void unwatch_own(kp_result *r, int32_t first, int32_t n) {
+    if ((drop_watchers(r, (unsigned)n) & KP_WATCHED_FAILED) == 0) {
+        return; /* not failed so far: counted with the rest of the batch if it does */
+    }
+    const int32_t failed = count_failed(r, first, n);
+    if (failed == 0) {
+        return;
+    }
+    kp_mutex_lock(&r->core->wait_lock);
+    count_unobserved_locked(r->core, r, failed);
+    kp_mutex_unlock(&r->core->wait_lock);
+}
+
+void kp_result_unwatch(kp_result *r, int32_t index) {
+    kp_result *now = kp_result_resolve(r, &index);
+    unwatch_own(now, index, 1);
+}
+
+/* All at once, unless a split has sent them into several results. */
 void kp_result_unwatch_run(kp_result *r, int32_t first, int32_t n) {
-    for (int32_t i = 0; i < n && kp_result_state(r) != KP_DELIVERED; i++) {
+    int32_t at = first;
+    if (kp_result_state(r) == KP_DELIVERED) {
+        return;
+    }
+    if (kp_result_resolve(r, &at) == r) {
+        unwatch_own(r, first, n);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
         kp_result_unwatch(r, first + i);
     }
 }
