@@ -56,16 +56,14 @@ static bool is_another_id(const kp_topic *topic, const kp_msg *m) {
     return m->has_id && topic->has_id && memcmp(topic->id, m->id, sizeof m->id) != 0;
 }
 
-/* Another topic of this name has fewer partitions: the others are no more. */
+/* Another topic of this name has fewer partitions: the others are no more, which refreshing them acts on. */
 static void forget_vanished(kp_pump *pump, kp_topic *topic, int32_t count) {
-    static const kp_failure gone = {.code = 3, .persisted = KP_NOT_PERSISTED, .node = -1,
-                                    .message = (char *)(uintptr_t) "the topic was created again with fewer partitions"};
     const kp_partition_table *table = kp_topic_table(topic);
     if (count < kp_topic_live(topic)) {
         atomic_store(&topic->live, count);
     }
     for (int32_t i = count; table != NULL && i < table->count; i++) {
-        kp_partition_drop(pump, table->items[i], &gone);
+        kp_partition_refresh(pump, table->items[i]);
     }
 }
 

@@ -214,6 +214,9 @@ static void set_timer(kp_pump *pump, kp_partition *p) {
 }
 
 void kp_partition_refresh(kp_pump *pump, kp_partition *p) {
+    if (kp_unlikely(p->index >= kp_topic_live(p->topic))) {
+        kp_partition_fail_vanished(pump, p);
+    }
     check_quiet(pump, p);
     const bool works = has_work(pump, p);
     if (works && p->node == NULL) {

@@ -25,7 +25,9 @@ kp_status kp_request_add(kp_request *r, kp_partition *p, kp_batch *b) {
         r->slots = slots;
         r->cap_slots = cap;
     }
-    r->slots[r->n_slots++] = (kp_slot){.batch = b, .partition = p};
+    kp_slot *slot = &r->slots[r->n_slots++];
+    *slot = (kp_slot){.batch = b, .partition = p};
+    memcpy(slot->topic_id, p->topic->id, sizeof slot->topic_id);
     r->batch_bytes += b->wire_len;
     return KP_OK;
 }
@@ -83,9 +85,10 @@ static void put_nullable_text(writer *w, const char *text) {
     put_bytes(w, text == NULL ? "" : text, n);
 }
 
-static void put_topic(writer *w, const kp_topic *t, int16_t version) {
+static void put_topic(writer *w, const kp_slot *slot, int16_t version) {
+    const kp_topic *t = slot->partition->topic;
     if (version >= KP_PRODUCE_TOPIC_IDS) {
-        put_bytes(w, t->id, sizeof t->id);
+        put_bytes(w, slot->topic_id, sizeof slot->topic_id);
     } else if (w->is_flexible) {
         w->p = kp_uvarint_put32(w->p, (uint32_t)t->name_len + 1);
         put_bytes(w, t->name, t->name_len);
@@ -169,7 +172,7 @@ static void put_body(writer *w, const kp_config *config, int16_t version) {
     put_count(w, count_topics(r));
     for (int32_t i = 0; i < r->n_slots;) {
         const int32_t n = run_length(r, i);
-        put_topic(w, r->slots[i].partition->topic, version);
+        put_topic(w, &r->slots[i], version);
         put_count(w, n);
         for (const int32_t end = i + n; i < end; i++) {
             put_slot(w, &r->slots[i]);
@@ -207,9 +210,9 @@ typedef struct slot_run {
     int32_t first, end;
 } slot_run;
 
-static bool is_of_topic(const kp_request *r, int32_t slot, int16_t version, const uint8_t *id, kp_text name) {
-    const kp_topic *t = r->slots[slot].partition->topic;
-    return version >= KP_PRODUCE_TOPIC_IDS ? memcmp(t->id, id, sizeof t->id) == 0
+static bool is_of_topic(const kp_slot *slot, int16_t version, const uint8_t *id, kp_text name) {
+    const kp_topic *t = slot->partition->topic;
+    return version >= KP_PRODUCE_TOPIC_IDS ? memcmp(slot->topic_id, id, sizeof slot->topic_id) == 0
                                            : t->name_len == name.len && memcmp(t->name, name.data, name.len) == 0;
 }
 
@@ -218,7 +221,7 @@ static bool is_of_topic(const kp_request *r, int32_t slot, int16_t version, cons
 static slot_run find_run(const kp_request *r, int16_t version, const uint8_t *id, kp_text name, int32_t from) {
     for (int32_t passed = 0, at = from % r->n_slots; passed < r->n_slots;) {
         const slot_run run = {at, at + run_length(r, at)};
-        if (is_of_topic(r, at, version, id, name)) {
+        if (is_of_topic(&r->slots[at], version, id, name)) {
             return run;
         }
         passed += run.end - run.first;

@@ -14,6 +14,7 @@ enum { KP_PRODUCE_MIN = 3, KP_PRODUCE_FLEXIBLE = 9, KP_PRODUCE_HINTS = 10, KP_PR
 typedef struct kp_slot {
     kp_batch *batch; /* NULL: settled otherwise */
     kp_partition *partition;
+    uint8_t topic_id[16]; /* as it is sent: another topic may have the name when the answer comes */
 } kp_slot;
 
 typedef struct kp_request {

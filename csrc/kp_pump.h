@@ -156,6 +156,7 @@ void kp_partition_resume(kp_pump *pump, kp_partition *p, const kp_msg *resume);
 void kp_partition_fail_unsent(kp_pump *pump, kp_partition *p, const kp_failure *failure);
 void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failure *failure);
 void kp_partition_new_topic_id(kp_pump *pump, kp_partition *p);
+void kp_partition_fail_vanished(kp_pump *pump, kp_partition *p); /* of a topic that has fewer partitions now */
 void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure); /* all that is not in flight */
 
 #endif

@@ -214,21 +214,37 @@ void kp_partition_fail_everything(kp_pump *pump, kp_partition *p, const kp_failu
     kp_node_count_waiting(pump, p, false);
 }
 
-void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
-    kp_accumulator_seal_now(p);
-    for (kp_batch *b = kp_first_sent(p); b != NULL; b = kp_next_sent(p, b)) {
-        if (b->state == KP_BATCH_PARKED || b->state == KP_BATCH_ASKED) {
-            b->maybe = b->maybe || b->state == KP_BATCH_ASKED;
-            fail(pump, b, failure);
-        }
+/* All that would be sent next. */
+static void fail_waiting(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
+    for (kp_batch *b = kp_first_parked(p); b != NULL; b = kp_first_parked(p)) {
+        fail(pump, b, failure);
     }
     kp_outcome_publish_front(pump, p);
     for (kp_batch *b = kp_first_queued(p); b != NULL; b = kp_first_queued(p)) {
         kp_outcome_fail_now(pump, b, failure);
     }
+}
+
+void kp_partition_drop(kp_pump *pump, kp_partition *p, const kp_failure *failure) {
+    kp_accumulator_seal_now(p);
+    for (kp_batch *b = kp_first_sent(p); b != NULL; b = kp_next_sent(p, b)) {
+        if (b->state == KP_BATCH_ASKED) {
+            b->maybe = true;
+            fail(pump, b, failure);
+        }
+    }
+    fail_waiting(pump, p, failure);
     p->is_held = p->wants_new_epoch = false; /* a hold ends with the batches that it was about */
     p->resume_at = 0;
     kp_partition_refresh(pump, p);
+}
+
+/* What is in flight or asked about is told its own fate first, and fails here if that is to be sent again. */
+void kp_partition_fail_vanished(kp_pump *pump, kp_partition *p) {
+    static const kp_failure gone = {.code = 3, .persisted = KP_NOT_PERSISTED, .node = -1,
+                                    .message = (char *)(uintptr_t) "the topic was created again with fewer partitions"};
+    kp_accumulator_seal_now(p); /* an appender may have chosen it before the news came */
+    fail_waiting(pump, p, &gone);
 }
 
 /* The new log knows none of our sequences: without a batch under way they may simply begin again. */

@@ -218,7 +218,7 @@ class KafkaProducer(RecordAppender):
             KafkaTimeoutError: not in time; abort the transaction or go on waiting by its end.
             IllegalStateError, ValueError, TypeError: no transaction is open; an offset is negative.
         """
-        positions = {_checked_place(place): _checked_position(place, offsets[place]) for place in offsets}
+        positions = _checked_positions(offsets)
         self._transact(Call.SEND_OFFSETS, timeout, positions, _checked_group(group_metadata))
 
     def commit_transaction(self, timeout: float | None = None) -> None:
@@ -350,6 +350,14 @@ def _milliseconds(timeout: float | None) -> float | None:
 
 def _seconds(wait_ms: float | None, default_ms: float) -> float:
     return (default_ms if wait_ms is None else wait_ms) / 1000
+
+
+def _checked_positions(offsets: object) -> dict[TopicPartition, OffsetAndMetadata]:
+    if not isinstance(offsets, Mapping):
+        raise TypeError(
+            f"offsets must be a mapping of (topic, partition) to an offset, not {type(offsets).__name__}"
+        )
+    return {_checked_place(place): _checked_position(place, offsets[place]) for place in offsets}
 
 
 def _checked_place(place: object) -> TopicPartition:

@@ -81,6 +81,30 @@ class RecordAppender:
         timestamps_ms: int | Column | None = None,
     ) -> SendManyResult: ...
 
+def send(
+    self: RecordAppender,
+    topic: str | ProducerRecord,
+    value: Any = None,
+    key: Any = None,
+    headers: Headers | Mapping[str, bytes | None] | None = None,
+    partition: int | None = None,
+    timestamp_ms: int | None = None,
+    on_delivery: _OnDelivery | None = None,
+) -> RecordFuture:
+    """What RecordAppender.send() hands on: a call that is not the usual one. Its name is in the texts of TypeErrors."""
+
+def produce(
+    self: RecordAppender,
+    topic: str | ProducerRecord,
+    value: Any = None,
+    key: Any = None,
+    headers: Headers | Mapping[str, bytes | None] | None = None,
+    partition: int | None = None,
+    timestamp_ms: int | None = None,
+    on_delivery: _OnDelivery | None = None,
+) -> None:
+    """What RecordAppender.produce() hands on."""
+
 class LetterAppender(RecordAppender):
     """Appends dead letters to their topic, also while the producer closes: a close waits for them."""
 

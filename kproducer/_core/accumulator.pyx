@@ -2,14 +2,14 @@
 """The hot path: arguments of send() into a C record, and that into the open batch of its partition."""
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
-from kproducer._core.arguments cimport encode_headers, partition_of, timestamp_of
+from kproducer._core.arguments cimport check_callback, encode_headers, partition_of, timestamp_of
 from kproducer._core.columns cimport Rows, make_rows
 from kproducer._core.completion cimport RecordFuture, SendManyResult
 from kproducer._core.csrc cimport (
@@ -56,7 +56,6 @@ from kproducer._core.csrc cimport (
 from kproducer._core.pump cimport Pump
 from kproducer._core.status cimport check, raise_life, raise_no_transaction, topic_failure
 
-import inspect
 import re
 
 from kproducer._core.columns import is_column
@@ -139,14 +138,6 @@ cdef TopicHandle make_handle(Pump pump, name):
 
 
 # --- checks ---
-
-cdef int check_callback(fn) except -1:
-    if not callable(fn):
-        raise TypeError(f"on_delivery must be callable, not {type(fn).__name__}")
-    if inspect.iscoroutinefunction(fn):
-        raise TypeError("on_delivery must be a plain function: it runs on the delivery thread, which awaits nothing")
-    return 0
-
 
 cdef int refuse_beside_record(value, key, headers, partition, timestamp_ms) except -1:
     given = (value, key, headers, partition, timestamp_ms)
@@ -273,6 +264,8 @@ cdef class RecordAppender:
         if type(values) is not list and not self._has_serializer and is_column(values) \
                 and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
+        if isinstance(values, (str, bytes, bytearray)):
+            raise TypeError(f"values must be an iterable of values, not {type(values).__name__}: put one into a list")
         cdef SendManyResult result = <SendManyResult>SendManyResult.__new__(SendManyResult)
         try:
             if self._is_plain and keys is None and headers is None and partition is None and timestamp_ms is None \
@@ -361,21 +354,21 @@ cdef class RecordAppender:
             raise_uninitialised()
         if kp_core_life(self._pump.core) != KP_OPEN:
             raise_life(self._pump.core)
-        if not self._is_plain:  # an interceptor, serializer or partitioner wants each line as an object
-            lines = bytes(data).split(b"\n")
-            if not lines[len(lines) - 1]:
-                lines.pop()
-            return self.send_many(topic, lines, None, headers, partition, timestamp_ms)
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        borrow_block(data, &view)
         try:
-            self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition, timestamp_ms,
-                              result)
+            if self._is_plain:
+                self.append_lines(self.handle(topic), <const char *>view.buf, view.len, headers, partition,
+                                  timestamp_ms, result)
+                return result
+            lines = PyBytes_FromStringAndSize(<const char *>view.buf, view.len).split(b"\n")
         except BaseException as error:
             tell_accepted(error, "send_lines", result)
             raise
         finally:
             PyBuffer_Release(&view)
-        return result
+        if not lines[len(lines) - 1]:
+            lines.pop()
+        return self.send_many(topic, lines, None, headers, partition, timestamp_ms)  # whose steps want objects
 
     cdef int append_lines(self, TopicHandle handle, const char *data, Py_ssize_t size, headers, partition, timestamp_ms,
                           SendManyResult result) except -1:
@@ -490,7 +483,7 @@ cdef class RecordAppender:
                                 kp_append_options *options, kp_place *place, kp_record *record) except -1:
         """Interceptors may change all of a record, and hear of its outcome even if it is refused here."""
         if on_delivery is not None:
-            check_callback(on_delivery)  # wrapped from here on
+            check_callback("on_delivery", on_delivery)  # wrapped from here on
         sent = self._interceptors.on_send(ProducerRecord(topic, value, key, headers, partition, timestamp_ms))
         options.only_notes = on_delivery is None
         try:
@@ -567,7 +560,7 @@ cdef class RecordAppender:
                                kp_place *place, kp_record *record) except -1:
         cdef kp_listener listener
         if on_delivery is not self._checked_callback:
-            check_callback(on_delivery)
+            check_callback("on_delivery", on_delivery)
             if not self._pump.has_listeners:
                 self._pump.first_listener()
             self.remember_checked(on_delivery)
@@ -935,6 +928,16 @@ cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t 
         raise TypeError(f"{what} must be contiguous: bytes({what}) copies it") from None
     data[0] = <const uint8_t *>view.buf
     n[0] = view.len
+    return 0
+
+
+cdef int borrow_block(data, Py_buffer *view) except -1:
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except TypeError:
+        raise TypeError(f"data must be bytes-like, not {type(data).__name__}") from None
+    except BufferError:
+        raise TypeError("data must be contiguous: bytes(data) copies it") from None
     return 0
 
 

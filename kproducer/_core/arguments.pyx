@@ -1,11 +1,23 @@
 # cython: language_level=3, freethreading_compatible=True
-"""What a record has beside topic, key and value, checked and encoded: headers (and back), timestamp, partition."""
+"""What a record has beside topic, key and value, checked, and encoded: headers (and back), timestamp, partition."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from kproducer._core.csrc cimport KP_OK, kp_record, kp_varint_get32, kp_varint_put32
+
+import inspect
+import types
+
+
+cdef int check_callback(str what, fn) except -1:
+    if not callable(fn):
+        raise TypeError(f"{what} must be callable, not {type(fn).__name__}")
+    if inspect.iscoroutinefunction(fn) or \
+            (type(fn) is not types.FunctionType and inspect.iscoroutinefunction(type(fn).__call__)):
+        raise TypeError(f"{what} must be a plain function: it runs on the delivery thread, which awaits nothing")
+    return 0
 
 
 cdef bytes header_field(data):
@@ -15,6 +27,13 @@ cdef bytes header_field(data):
     cdef uint8_t *end = kp_varint_put32(head, n)
     prefix = PyBytes_FromStringAndSize(<const char *>head, end - head)
     return prefix if data is None else prefix + data
+
+
+cdef bytes header_key(n, str key):
+    try:
+        return key.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"header {n}: key has a lone surrogate, which UTF-8 cannot hold") from None
 
 
 cdef bytes header_value(key, value):
@@ -39,7 +58,7 @@ cdef bytes encode_headers(headers):
         key, value = pair
         if not isinstance(key, str):
             raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
-        parts.append(header_field(key.encode("utf-8")))
+        parts.append(header_field(header_key(n, key)))
         parts.append(header_field(header_value(key, value)))
         n += 1
     end = kp_varint_put32(head, n)
@@ -80,16 +99,20 @@ cdef tuple decode_headers(const kp_record *record):
     return tuple(headers)
 
 
+cdef str shortened(str digits):
+    return digits if len(digits) <= 40 else f"{digits[:40]}... ({len(digits)} digits)"
+
+
 cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
     """A number from 0 to `highest`; read once, so that no __index__ can change its mind after the check."""
     cdef int overflow = 0
     cdef int64_t n
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
+        raise TypeError(f"{what} must be int or None, not {type(value).__name__}: {allowed}")
     number = PyNumber_Index(value)
     n = PyLong_AsLongLongAndOverflow(number, &overflow)
     if overflow != 0 or not 0 <= n <= highest:
-        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
+        raise ValueError(f"{what}={shortened(int.__repr__(number))}: must be {allowed}")
     return n
 
 

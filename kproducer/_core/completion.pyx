@@ -1,7 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True
 """Outcomes for those who asked: a future is (result of the batch, index); callbacks run a list per turn."""
 import asyncio
-import inspect
 import logging
 import threading
 
@@ -12,6 +11,7 @@ from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 
+from kproducer._core.arguments cimport check_callback
 from kproducer._core.csrc cimport (
     KP_DELIVERED,
     KP_FAILED,
@@ -152,6 +152,9 @@ cdef class RecordFuture:
     def __init__(self):
         raise TypeError("futures are made by send()")
 
+    def __reduce__(self):
+        raise TypeError("a RecordFuture cannot be pickled or copied")
+
     cdef int check_made(self) except -1:
         if self.result_ is NULL:
             raise TypeError("futures are made by send()")
@@ -210,7 +213,7 @@ cdef class RecordFuture:
         What fn raises is logged, wherever it runs.
         """
         self.check_made()
-        check_callback(fn)
+        check_callback("callback", fn)
         self.listen(fn)
         self.is_asked = True
 
@@ -281,14 +284,6 @@ def settle_waiter(waiter):
     """Run by the loop: end the wait, unless its task was cancelled."""
     if not waiter.done():
         waiter.set_result(None)
-
-
-cdef int check_callback(fn) except -1:
-    if not callable(fn):
-        raise TypeError(f"callback must be callable, not {type(fn).__name__}")
-    if inspect.iscoroutinefunction(fn):
-        raise TypeError("callback must be a plain function: it runs on the delivery thread, which awaits nothing")
-    return 0
 
 
 cdef class DoneCallback:
@@ -367,6 +362,9 @@ cdef class SendManyResult:
 
     def __init__(self):
         raise TypeError("made by send_many()")
+
+    def __reduce__(self):
+        raise TypeError("a SendManyResult cannot be pickled or copied")
 
     def __dealloc__(self):
         if self.many.n_runs > 0 and kp_core_life(self.many.runs[0].result.core) == KP_FORKED:

@@ -35,6 +35,7 @@ def apply_rules(cfg: ProducerConfig, given: AbstractSet[str]) -> ProducerConfig:
     _check_failure_handling(cfg)
     if cfg.statistics_callback is not None and cfg.statistics_interval_ms == 0:
         raise ConfigError("statistics.callback needs statistics.interval.ms above 0, or it is never called")
+    _warn_of_small_buffer(cfg)
     return cfg
 
 
@@ -140,6 +141,20 @@ def _apply_window_rule(cfg: ProducerConfig, given: AbstractSet[str]) -> Producer
         return cfg
     sentence = f"metrics.sample.window.ms={cfg.metrics_sample_window_ms} is raised to {MIN_WINDOW_MS}"
     return _adjusted(cfg, sentence, metrics_sample_window_ms=MIN_WINDOW_MS)
+
+
+def _warn_of_small_buffer(cfg: ProducerConfig) -> None:
+    """Legal, as in Java, but nobody's wish."""
+    if cfg.buffer_memory < cfg.batch_size:
+        logger.warning(
+            "buffer.memory=%d holds no batch of batch.size=%d: batches are smaller",
+            cfg.buffer_memory, cfg.batch_size,
+        )  # fmt: skip
+    if cfg.buffer_memory < cfg.max_request_size:
+        logger.warning(
+            "buffer.memory=%d is less than max.request.size=%d: larger records are refused",
+            cfg.buffer_memory, cfg.max_request_size,
+        )  # fmt: skip
 
 
 def _check_failure_handling(cfg: ProducerConfig) -> None:

@@ -355,6 +355,11 @@ class PartitionerClass:
         return value
 
 
+def _makes_what_it_returns(cls: type) -> bool:
+    """Is it a class such as bytes, not one whose instances are to be called?"""
+    return not any("__call__" in vars(base) for base in cls.__mro__)
+
+
 class Function(NamedTuple):
     """A callable, or None for the built-in behaviour; of a serializer, also Java's name of one."""
 
@@ -375,7 +380,7 @@ class Function(NamedTuple):
         """See ValueKind."""
         if value is None:
             return None
-        if isinstance(value, type) and not self.takes_class:
+        if isinstance(value, type) and not (self.takes_class and _makes_what_it_returns(value)):
             raise RefusedError("give an instance or a function instead of the class")
         if isinstance(value, str):
             return self._of_java(value.strip())

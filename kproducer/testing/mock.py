@@ -39,6 +39,7 @@ from kproducer.testing.mock_arguments import (
     check_record,
     check_timeout,
     check_topic,
+    check_values,
     lines_of,
 )
 from kproducer.testing.mock_log import MockLog
@@ -289,6 +290,7 @@ class MockProducer(KafkaProducer):
         has_serializer = self._settings.key_serializer or self._settings.value_serializer
         if not has_serializer and is_column(values) and (keys is None or is_column(keys)):
             return self.send_columns(topic, values, keys, headers, partition, timestamp_ms)
+        check_values(values)
         result = MockSendManyResult()
         end = object()
         key = None

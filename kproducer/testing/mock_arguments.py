@@ -68,13 +68,13 @@ def as_record(
 
 
 def as_block(data: bytes | bytearray | memoryview) -> bytes:
-    """The block that lines are to be made of; raise TypeError or BufferError."""
+    """The block that lines are to be made of, or TypeError."""
     try:
         view = memoryview(data)
     except TypeError:
-        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+        raise TypeError(f"data must be bytes-like, not {type(data).__name__}") from None
     if not view.c_contiguous:
-        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+        raise TypeError("data must be contiguous: bytes(data) copies it")
     return bytes(view)
 
 
@@ -82,6 +82,14 @@ def lines_of(data: bytes) -> list[bytes]:
     """The lines of a block; a newline at its end begins no other."""
     lines = data.split(b"\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def check_values(values: object) -> None:
+    """Raise TypeError for a single value where many are to be given."""
+    if isinstance(values, str | bytes | bytearray):
+        raise TypeError(
+            f"values must be an iterable of values, not {type(values).__name__}: put one into a list"
+        )
 
 
 def check_topic(name: object) -> str:
@@ -131,7 +139,7 @@ def check_callback(fn: object, what: str) -> None:
     """Raise TypeError unless `fn` can be called by a thread."""
     if not callable(fn):
         raise TypeError(f"{what} must be callable, not {type(fn).__name__}")
-    if inspect.iscoroutinefunction(fn):
+    if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__):
         raise TypeError(
             f"{what} must be a plain function: it runs on the delivery thread, which awaits nothing"
         )
@@ -175,6 +183,10 @@ def check_offsets(
     offsets: Mapping[TopicPartition, OffsetAndMetadata | int],
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """Return positions by partition; raise TypeError, ValueError or InvalidTopicError."""
+    if not isinstance(offsets, Mapping):
+        raise TypeError(
+            f"offsets must be a mapping of (topic, partition) to an offset, not {type(offsets).__name__}"
+        )
     return {_place(place): _position(place, offsets[place]) for place in offsets}
 
 
@@ -218,11 +230,15 @@ def _position(place: object, position: object) -> OffsetAndMetadata:
 
 def _number(what: str, value: object, highest: int, allowed: str) -> int:
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{what} must be int or None, not {type(value).__name__}")
+        raise TypeError(f"{what} must be int or None, not {type(value).__name__}: {allowed}")
     number = operator.index(value)  # type: ignore[arg-type]  # it has __index__; the result is an exact int
     if not 0 <= number <= highest:
-        raise ValueError(f"{what}={int.__repr__(number)}: must be {allowed}")
+        raise ValueError(f"{what}={_shortened(int.__repr__(number))}: must be {allowed}")
     return number
+
+
+def _shortened(digits: str) -> str:
+    return digits if len(digits) <= 40 else f"{digits[:40]}... ({len(digits)} digits)"
 
 
 def _bytes(what: str, value: object) -> bytes | None:
@@ -255,7 +271,10 @@ def _headers(headers: Any) -> Iterator[Header]:
             raise TypeError(f"header {n}: key must be str, not {type(key).__name__}")
         if value is not None and not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"header {key!r}: value must be bytes or None, not {type(value).__name__}")
-        key.encode()  # what cannot be encoded is refused here
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"header {n}: key has a lone surrogate, which UTF-8 cannot hold") from None
         yield Header(key, None if value is None else bytes(value))
 
 

@@ -60,7 +60,7 @@ def test_a_record_that_never_finds_enough_replicas_expires_with_its_facts(code: 
 @pytest.mark.row("F15")
 @pytest.mark.parametrize("code", [_NOT_ENOUGH, _NOT_ENOUGH_AFTER_APPEND])
 def test_the_last_error_that_a_record_met_is_the_cause_of_its_expiry(code: int) -> None:
-    with stage() as on, on.producer(delivery_timeout_ms=700, request_timeout_ms=600) as producer:
+    with stage() as on, on.producer(delivery_timeout_ms=1_000, request_timeout_ms=1_000) as producer:
         producer.send(TOPIC, b"0", partition=0).result(10)
         on.brokers[0].on(PRODUCE, answered(code))
         with pytest.raises(KafkaTimeoutError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,16 +23,22 @@ from confluent_kafka.admin import (
 
 from kproducer import KafkaProducer
 from kproducer._core.hashing import murmur2
-from kproducer.errors import KafkaError, KafkaTimeoutError, RecordTooLargeError, TopicAuthorizationError
+from kproducer.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    RecordTooLargeError,
+    TopicAuthorizationError,
+    UnknownTopicOrPartitionError,
+)
 from kproducer.protocol.messages.metadata import METADATA, MetadataResponse, MetadataResponseTopic
 from kproducer.protocol.messages.produce import PRODUCE
 from kproducer.testing import KafkaCluster
 from kproducer.testing.properties import PropertyValue
-from tests.fakes.scripted_broker import VERSION_TABLES
+from tests.fakes.scripted_broker import VERSION_TABLES, Close, Handler, Received, Reply
 from tests.faults.admin import acls_of, add_partitions, delete_topic, wait_until
 from tests.faults.conftest import start_cluster
 from tests.faults.matrix import Recorder
-from tests.faults.stage import TOPIC, answered, facts_of, stage
+from tests.faults.stage import TOPIC, Stage, answered, facts_of, stage
 from tests.faults.workload import Workload, read_back
 
 _UNKNOWN: Final = 3
@@ -76,10 +83,7 @@ def test_a_topic_made_again_under_load_gets_what_comes_after(release: str) -> No
 
 @pytest.mark.row("F19")
 def test_records_for_partitions_that_a_new_topic_has_not_fail_and_the_others_arrive() -> None:
-    with (
-        stage(partitions=3) as on,
-        on.producer(delivery_timeout_ms=3_000, request_timeout_ms=1_000) as producer,
-    ):
+    with stage(partitions=3) as on, on.producer() as producer:
         for p in range(3):
             producer.send(TOPIC, b"0", partition=p).result(10)
         on.topic = on.cluster.create_topic(TOPIC, [1])
@@ -93,18 +97,76 @@ def test_records_for_partitions_that_a_new_topic_has_not_fail_and_the_others_arr
 
 @pytest.mark.row("F19")
 def test_the_error_of_a_vanished_partition_says_that_it_is_unknown() -> None:
-    with (
-        stage(partitions=3) as on,
-        on.producer(delivery_timeout_ms=2_000, request_timeout_ms=1_000) as producer,
-    ):
+    with stage(partitions=3) as on, on.producer() as producer:
         producer.send(TOPIC, b"0", partition=2).result(10)
         on.topic = on.cluster.create_topic(TOPIC, [1])
-        with pytest.raises(KafkaError) as caught:
+        with pytest.raises(UnknownTopicOrPartitionError) as caught:  # long before delivery.timeout.ms
             producer.send(TOPIC, b"1", partition=2).result(10)
-        cause = caught.value.__cause__
-        assert caught.value.code == _UNKNOWN or (
-            isinstance(cause, KafkaError) and cause.code in (_UNKNOWN, 100)
-        )
+        assert caught.value.persisted == "no"
+
+
+def _held(reply: Callable[[Received], Reply]) -> tuple[Handler, threading.Event, threading.Event]:
+    """A handler that takes a request (first event) and replies when it is let go (second)."""
+    has_come, may_go = threading.Event(), threading.Event()
+
+    def handler(request: Received) -> Reply:
+        made = reply(request)
+        has_come.set()
+        may_go.wait(10)
+        return made
+
+    return handler, has_come, may_go
+
+
+def _make_again_under_way(on: Stage, partitions: int, has_come: threading.Event) -> None:
+    """Once the request has come: another topic of that name, of which the producer has heard."""
+    assert has_come.wait(10)
+    on.topic = on.cluster.create_topic(TOPIC, [1] * partitions)
+    on.wait_for_metadata(2)  # it asks the second time when it has taken the answer to the first
+
+
+@pytest.mark.row("F19")
+@pytest.mark.parametrize(
+    ("reply", "persisted"),
+    [(answered(100), "no"), (lambda request: Close(), "maybe")],
+    ids=["refused", "lost"],
+)
+def test_a_record_on_its_way_to_a_partition_that_vanishes_fails_when_its_answer_has_come(
+    reply: Handler, persisted: str
+) -> None:
+    with stage(partitions=3) as on, on.producer(metadata_max_age_ms=50) as producer:
+        producer.send(TOPIC, b"0", partition=2).result(10)
+        handler, has_come, may_go = _held(reply)
+        on.brokers[0].push(PRODUCE, handler)
+        future = producer.send(TOPIC, b"1", partition=2)
+        _make_again_under_way(on, 1, has_come)
+        may_go.set()
+        with pytest.raises(UnknownTopicOrPartitionError) as caught:
+            future.result(10)
+        assert facts_of(caught.value) == {
+            "broker": 1, "place": (TOPIC, 2), "attempts": 1, "persisted": persisted
+        }  # fmt: skip
+
+
+@pytest.mark.row("F19")
+@pytest.mark.parametrize("release", ["2.8", "4.1"], ids=["by name", "by id"])
+def test_an_answer_of_the_old_topic_counts_and_costs_no_connection(release: str) -> None:
+    with (
+        stage(partitions=2, versions=VERSION_TABLES[release]) as on,
+        on.producer(metadata_max_age_ms=50) as producer,
+    ):
+        broker = on.brokers[0]
+        assert producer.send(TOPIC, b"0", partition=0).result(10).offset == 0
+        handler, has_come, may_go = _held(broker.default(PRODUCE))
+        broker.push(PRODUCE, handler)
+        future = producer.send(TOPIC, b"1", partition=0)
+        connections = broker.connections
+        _make_again_under_way(on, 2, has_come)
+        may_go.set()
+        assert future.result(10).offset == 1
+        assert producer.send(TOPIC, b"2", partition=0).result(10).offset == 0
+        assert broker.connections == connections
+        assert on.values() == [b"2"]
 
 
 @pytest.mark.row("F19")

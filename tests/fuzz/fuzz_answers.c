@@ -13,10 +13,10 @@ static kp_partition partitions[SLOTS] = {{.topic = &topics[0], .index = 0},
                                          {.topic = &topics[0], .index = 1},
                                          {.topic = &topics[1], .index = 0},
                                          {.topic = &topics[1], .index = 0x01020304}};
-static kp_slot slots[SLOTS] = {{.partition = &partitions[0]},
-                               {.partition = &partitions[1]},
-                               {.partition = &partitions[2]},
-                               {.partition = &partitions[3]}};
+static kp_slot slots[SLOTS] = {{.partition = &partitions[0], .topic_id = {1, 2, 3}},
+                               {.partition = &partitions[1], .topic_id = {1, 2, 3}},
+                               {.partition = &partitions[2], .topic_id = {9, 8, 7}},
+                               {.partition = &partitions[3], .topic_id = {9, 8, 7}}};
 static const kp_request request = {.correlation = CORRELATION, .slots = slots, .n_slots = SLOTS};
 
 typedef struct frame {

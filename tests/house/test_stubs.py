@@ -19,13 +19,11 @@ EXTENSIONS = sorted(
     f"kproducer._core.{path.stem}" for path in CORE.glob("*.pyx") if SEEN_FROM_PYTHON.search(path.read_text())
 )
 # Cython gives every class its own __reduce__, and an __init__ that takes anything where there is a __cinit__.
-# What the methods send() and produce() hand unusual calls to has their names, for the texts of TypeErrors.
 ALLOWED = (
     r".*\.__(reduce|setstate)(_cython)?__",
     r".*\.__init__",
     r".*\.__pyx_.*",
     r".*\.__test__",
-    r"kproducer\._core\.accumulator\.(send|produce)",
 )
 
 

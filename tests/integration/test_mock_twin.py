@@ -6,7 +6,14 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from kproducer import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kproducer import (
+    Headers,
+    Interceptor,
+    KafkaProducer,
+    OffsetAndMetadata,
+    RecordMetadata,
+    TopicPartition,
+)
 from kproducer.testing import KafkaCluster, MockProducer
 from tests.integration.readback import committed, new_topic
 from tests.unit.testing.test_mock_twin import told
@@ -59,11 +66,26 @@ def _told(step: Step, producer: KafkaProducer, topic: str) -> object:
     return (result[0], re.sub(r" \([A-Z_]+, code [^)]*\)", "", str(result[1])), *result[2:])
 
 
+class Hearing(Interceptor):
+    """Notes whose outcomes it hears, and its end. What an abort drops may have been acknowledged just before."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def on_acknowledgement(self, metadata: RecordMetadata, error: Exception | None, headers: Headers) -> None:
+        self.heard.append(metadata.topic)
+
+    def close(self) -> None:
+        self.heard.append("close")
+
+
 def test_a_script_of_transactions_goes_the_same_way(kafka: KafkaCluster) -> None:
     topic = new_topic()
     kafka.create_topic(topic)
     config = {"transactional_id": topic, "bootstrap_servers": kafka.bootstrap_servers, "linger_ms": 0}
-    real, mock = KafkaProducer(config), MockProducer(config)
+    of_real, of_mock = Hearing(), Hearing()
+    real = KafkaProducer(config, interceptor_classes=of_real)
+    mock = MockProducer(config, interceptor_classes=of_mock)
 
     expected = {name: _told(step, real, topic) for name, step in SCRIPT}
     found = {name: _told(step, mock, topic) for name, step in SCRIPT}
@@ -71,3 +93,5 @@ def test_a_script_of_transactions_goes_the_same_way(kafka: KafkaCluster) -> None
     differing = [name for name in found if found[name] != expected[name]]
     assert {name: found[name] for name in differing} == {name: expected[name] for name in differing}
     assert [[record.value for record in mock.history]] == committed(kafka.bootstrap_servers, topic)
+    assert of_mock.heard == of_real.heard
+    assert of_real.heard[-1] == "close"

@@ -47,27 +47,8 @@ def test_two_spellings_of_one_key_in_a_mapping_are_refused() -> None:
     assert "linger.ms and linger_ms" in message_of({"linger.ms": 1, "linger_ms": 1})
 
 
-def test_unknown_key_names_the_nearest_in_the_spelling_used() -> None:
-    assert message_of({"linger.msec": 1}).endswith("did you mean 'linger.ms'?")
-    assert message_of(batch_sise=1).endswith("did you mean 'batch_size'?")
-
-
-def test_unknown_key_without_a_near_one_is_refused() -> None:
-    assert message_of({"zzz": 1}) == "unknown configuration key 'zzz'"
-
-
 def test_unknown_key_does_not_show_its_value() -> None:
     assert "hunter2" not in message_of({"sasl.password": "hunter2"})
-
-
-def test_name_that_is_not_text_is_refused() -> None:
-    with pytest.raises(ConfigError, match="int"):
-        parse_config({1: 2})  # type: ignore[dict-item]
-
-
-def test_configuration_that_is_not_a_mapping_is_refused() -> None:
-    with pytest.raises(ConfigError, match="list"):
-        parse_config([("linger.ms", 1)])  # type: ignore[arg-type]
 
 
 def test_mapping_is_neither_kept_nor_changed() -> None:

@@ -24,26 +24,13 @@ def test_implicit_idempotence_yields_with_one_warning(
     assert [record.getMessage() for record in caplog.records] == [cfg.idempotence_note]
 
 
-@pytest.mark.parametrize("conflict", [{"acks": 1}, {"acks": 0}, {"retries": 0}])
-def test_explicit_idempotence_does_not_yield(conflict: dict[str, object]) -> None:
-    assert "allowed is acks=all with retries above 0" in message_of(conflict, enable_idempotence=True)
-
-
 def test_idempotence_that_was_switched_off_conflicts_with_nothing(caplog: pytest.LogCaptureFixture) -> None:
     cfg = parse(enable_idempotence=False, acks=1, retries=0, max_in_flight_requests_per_connection=100)
     assert (cfg.idempotence_note, caplog.records) == ("", [])
 
 
-@pytest.mark.parametrize("more", [{}, {"enable.idempotence": True}, {"acks": 1}])
-def test_more_than_five_in_flight_need_idempotence_off(more: dict[str, object]) -> None:
-    message = message_of(more, max_in_flight_requests_per_connection=6)
-    assert message.endswith("allowed is 1 to 5, or enable.idempotence=false")
-
-
-def test_explicit_delivery_timeout_must_cover_linger_and_request() -> None:
-    parse(linger_ms=10, request_timeout_ms=20, delivery_timeout_ms=30)
-    message = message_of(linger_ms=10, request_timeout_ms=20, delivery_timeout_ms=29)
-    assert "delivery.timeout.ms=29 is too short; allowed is 30 or more" in message
+def test_explicit_delivery_timeout_may_just_cover_linger_and_request() -> None:
+    assert parse(linger_ms=10, request_timeout_ms=20, delivery_timeout_ms=30).delivery_timeout_ms == 30
 
 
 def test_default_delivery_timeout_is_raised_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -94,11 +81,6 @@ def test_transactional_id_is_text_or_none() -> None:
     assert parse({"transactional.id": "tx-\u00e9"}).transactional_id == "tx-\u00e9"
 
 
-@pytest.mark.parametrize("value", ["", b"tx", 7, "x" * 32_768, "\u00e9" * 16_384, "\ud800"])
-def test_transactional_id_that_brokers_would_refuse_is_refused(value: object) -> None:
-    assert "allowed is None or text of 1 to 32767 bytes" in message_of(transactional_id=value)
-
-
 def test_longest_transactional_id_is_taken() -> None:
     assert parse(transactional_id="x" * 32_767).transactional_id == "x" * 32_767
 
@@ -106,14 +88,10 @@ def test_longest_transactional_id_is_taken() -> None:
 def test_transaction_timeout_is_a_positive_int_of_milliseconds() -> None:
     assert parse().transaction_timeout_ms == 60_000
     assert parse({"transaction.timeout.ms": "1"}).transaction_timeout_ms == 1
-    for value in (0, -1, INT_MAX + 1, None, 1.5, True):
-        assert "transaction.timeout.ms" in message_of(transaction_timeout_ms=value)
 
 
-def test_transactions_need_idempotence_which_they_bring_along() -> None:
+def test_transactions_bring_idempotence_along() -> None:
     assert parse(transactional_id="tx").enable_idempotence
-    message = message_of(transactional_id="tx", enable_idempotence=False)
-    assert "transactional.id does not go with enable.idempotence=false" in message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kproducer import (
     CommitOutcomeUnknownError,
     KafkaProducer,
     KafkaTimeoutError,
+    ProducerFencedError,
     TransactionAbortableError,
     TransactionCommittedError,
 )
@@ -20,7 +21,8 @@ from kproducer.config import parse_config
 from kproducer.engine.mailbox import Transact
 from kproducer.engine.runtime import make_pump
 from kproducer.engine.transactor import Transactor
-from kproducer.errors import KafkaError, ProducerClosedError
+from kproducer.errors import KafkaError, NetworkError, ProducerClosedError
+from kproducer.testing import MockProducer
 
 
 def _raising(error: KafkaError) -> Callable[[object], None]:
@@ -43,6 +45,73 @@ def test_a_block_whose_commit_times_out_and_takes_effect_says_that_it_is_committ
         assert isinstance(caught.value.__cause__, KafkaTimeoutError)
     finally:
         producer.close(0)
+
+
+# --- a block that fails, in a producer that is over; MockProducer has KafkaProducer's block ---------------------------
+
+
+@pytest.fixture
+def mock() -> MockProducer:
+    producer = MockProducer(transactional_id="tx")
+    producer.init_transactions()
+    return producer
+
+
+def _neither_committed_nor_aborted(producer: MockProducer) -> bool:
+    return producer.transaction_in_flight and not producer.history and not producer.transaction_aborted
+
+
+def test_a_fatal_error_that_forbids_the_abort_is_raised_instead_of_the_blocks_own(mock: MockProducer) -> None:
+    def fail_when_fenced() -> None:
+        mock.send("t", b"v")
+        mock.fence_producer()
+        raise LookupError("the reason why an abort is tried")
+
+    with pytest.raises(ProducerFencedError) as caught, mock.transaction():
+        fail_when_fenced()
+    assert caught.value.fatal
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert _neither_committed_nor_aborted(mock)
+
+
+def test_a_commit_that_may_be_tried_again_gives_way_to_the_fatal_error_of_its_abort(
+    mock: MockProducer,
+) -> None:
+    late = mock.commit_transaction_exception = KafkaTimeoutError("not in time")
+    mock.abort_transaction_exception = ProducerFencedError("another one took over")
+    with pytest.raises(ProducerFencedError) as caught, mock.transaction():
+        mock.send("t", b"v")
+    assert caught.value.__cause__ is late
+    assert _neither_committed_nor_aborted(mock)
+
+
+@pytest.mark.parametrize("values", [[b"v"], []], ids=["send", "commit"])
+def test_a_fatal_error_that_ends_a_block_is_raised_once_and_nothing_is_done(
+    mock: MockProducer, values: list[bytes]
+) -> None:
+    def go_on_when_fenced() -> None:
+        mock.fence_producer()
+        for value in values:
+            mock.send("t", value)
+
+    with pytest.raises(ProducerFencedError) as caught, mock.transaction():
+        go_on_when_fenced()
+    assert caught.value.__cause__ is None
+    (note,) = caught.value.__notes__
+    assert note.startswith("the transaction was not aborted: another producer")
+    assert _neither_committed_nor_aborted(mock)
+
+
+def test_an_abort_that_fails_for_now_is_a_note_on_the_blocks_own_error(mock: MockProducer) -> None:
+    mock.abort_transaction_exception = NetworkError("cut off")
+    with pytest.raises(LookupError) as caught, mock.transaction():
+        raise LookupError
+    (note,) = caught.value.__notes__
+    assert note.startswith("the transaction was not aborted: cut off")
+    assert mock.transaction_in_flight  # the caller may abort it again
+
+
+# --- records that are refused -----------------------------------------------------------------------------------------
 
 
 def test_a_partitioner_without_metadata_dooms_the_transaction() -> None:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -68,19 +67,6 @@ def test_flush_raises_when_its_time_is_over_and_the_records_go_on(
         assert caught.value.persisted == "maybe"
     producer.flush(10)
     assert values_of(broker, "one") == [b"v"]
-
-
-@pytest.mark.parametrize("call", ["flush", "close"])
-@pytest.mark.parametrize(
-    ("timeout", "error"),
-    [(-1, ValueError), (float("nan"), ValueError), (-0.001, ValueError), ("1", TypeError), (True, TypeError)],
-)
-def test_bad_timeouts_are_refused_and_change_nothing(
-    producer: KafkaProducer, call: str, timeout: Any, error: type[Exception]
-) -> None:
-    with pytest.raises(error, match="timeout"):
-        getattr(producer, call)(timeout)
-    assert producer.send("one", b"v").result(10).offset == 0
 
 
 def test_flush_takes_infinity_for_ever(broker: ScriptedBroker, producer: KafkaProducer) -> None:

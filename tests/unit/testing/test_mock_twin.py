@@ -28,7 +28,7 @@ from kproducer import (
 from kproducer.partitioners import PARTITIONERS, RoundRobinPartitioner
 from kproducer.testing import MockProducer, MockRecordFuture, MockSendManyResult
 from tests.fakes.scripted_broker import ScriptedBroker
-from tests.unit.core.test_send import BAD_CALLS
+from tests.unit.core.bad_input.records import BAD_RECORDS
 
 Call: TypeAlias = Callable[[KafkaProducer], object]
 
@@ -123,10 +123,10 @@ def test_the_mock_is_made_as_a_producer_is() -> None:
 # --- calls ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BAD_CALLS)
+@pytest.mark.parametrize("name", BAD_RECORDS)
 @pytest.mark.parametrize("call", ["send", "produce"])
 def test_bad_arguments_are_refused_with_the_same_words(make_both: Any, name: str, call: str) -> None:
-    _, _, bad = BAD_CALLS[name]
+    bad = BAD_RECORDS[name].arguments
 
     def send(producer: KafkaProducer) -> object:
         arguments = {key: value() if inspect.isfunction(value) else value for key, value in bad.items()}
