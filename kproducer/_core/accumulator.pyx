@@ -59,6 +59,7 @@ from kproducer._core.status cimport check, raise_life, raise_no_transaction, top
 import re
 
 from kproducer._core.columns import is_column
+from kproducer._core.turn import between_instructions
 from kproducer.errors import (
     BufferExhaustedError,
     InvalidTopicError,
@@ -107,7 +108,7 @@ cdef enum:
     RUN = 64  # values that are looked at before the first of them is appended
 
 cdef int64_t SLICE_NS = 100 * 1000000
-cdef int64_t TURN_NS = 5 * 1000000  # the interpreter's own switch interval
+cdef int64_t TURN_NS = 1000000  # how long a long call may overlook a signal, or a thread that asks for the GIL
 cdef object TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -281,9 +282,11 @@ cdef class RecordAppender:
     cdef int append_each(self, topic, values, keys, headers, partition, timestamp_ms, SendManyResult result) except -1:
         cdef bint has_keys = keys is not None
         cdef object end = object()
+        cdef int64_t turn_ends = 0
         key_iterator = iter(keys) if has_keys else None
         key = None
         for value in values:
+            turn_ends = take_turn(turn_ends)
             if has_keys:
                 key = next(key_iterator, end)
                 if key is end:
@@ -310,11 +313,15 @@ cdef class RecordAppender:
         cdef kp_slice run[RUN]
         cdef Py_ssize_t at = 0
         cdef int32_t n, done
+        cdef int64_t turn_ends = 0
         cdef PyObject *value
         cdef TopicHandle handle = None
         if IS_FREE_THREADED:
             values = tuple(values)  # what a run borrows, another thread may otherwise take out of the list
         while at < PySequence_Fast_GET_SIZE(values):
+            turn_ends = take_turn(turn_ends)
+            if at >= PySequence_Fast_GET_SIZE(values):
+                break  # the list was cut meanwhile
             if handle is None:
                 handle = self.known_handle(topic)  # before a run, in which nothing may run that changes the list
             n = 0
@@ -377,6 +384,7 @@ cdef class RecordAppender:
         cdef int32_t n = 0
         cdef int32_t at = 0
         cdef int32_t done
+        cdef int64_t turn_ends = 0
         cdef bint is_plain = headers is None and partition is None and timestamp_ms is None
         cdef int32_t wanted = -1 if partition is None else partition_of(partition)
         cdef kp_record common  # what every line has
@@ -386,6 +394,7 @@ cdef class RecordAppender:
         _encoded = set_headers(&common, headers)  # lives as long as this call
         while at < n or data < end:
             if at == n:
+                turn_ends = take_turn(turn_ends)
                 data = split_lines(data, end, run, &n)
                 at = 0
             done = self.append_run(handle, run + at, n - at, result) if is_plain else 0
@@ -420,7 +429,7 @@ cdef class RecordAppender:
     cdef int append_rows(self, TopicHandle handle, Rows rows, SendManyResult result) except -1:
         """A block at a time; what csrc leaves is not the usual case and appended alone."""
         cdef kp_row_block *block = &rows.block
-        cdef int64_t turn_ends = kp_clock_ns() + TURN_NS
+        cdef int64_t turn_ends = 0
         cdef int32_t at
         rows.read_block()
         while block.n > 0:
@@ -431,9 +440,7 @@ cdef class RecordAppender:
                 if at < block.n:
                     self.append_row(handle, block.records + at, block.partitions[at], result)
                     at += 1
-            if kp_clock_ns() >= turn_ends:
-                give_way()
-                turn_ends = kp_clock_ns() + TURN_NS
+            turn_ends = take_turn(turn_ends)
             rows.read_block()
         return 0
 
@@ -909,12 +916,13 @@ cdef const char *split_lines(const char *data, const char *end, kp_slice *lines,
     return data
 
 
-cdef int give_way() except -1:
-    """What byte code does between instructions, and a long call in C does not: signals, and other threads' turn."""
-    PyErr_CheckSignals()
-    with nogil:
-        pass
-    return 0
+cdef int64_t take_turn(int64_t turn_ends) except -1:
+    """Do what byte code does between instructions, now and then; until when it need not be done again."""
+    cdef int64_t now = kp_clock_ns()
+    if now < turn_ends:
+        return turn_ends
+    between_instructions()
+    return now + TURN_NS
 
 
 cdef int borrow(str what, value, Py_buffer *view, const uint8_t **data, int64_t *n) except -1:

@@ -44,7 +44,7 @@ from kproducer._core.csrc cimport (
 from kproducer._core.dead_letters cimport hand_over
 from kproducer._core.pump cimport Pump, pump_of
 from kproducer._core.status cimport check, failure_of, raise_life
-
+from kproducer._core.turn import between_instructions
 from kproducer.errors import KafkaTimeoutError
 from kproducer.types import RecordMetadata
 
@@ -53,7 +53,7 @@ cdef extern from "Python.h":
         object (*tp_alloc)(PyTypeObject *type, Py_ssize_t n)
 
 cdef int64_t SLICE_NS = 100 * 1000000
-cdef int64_t TURN_NS = 5 * 1000000  # the interpreter's own switch interval
+cdef int64_t TURN_NS = 1000000  # callbacks in C never offer the GIL, and more often than this others take it
 cdef object logger = logging.getLogger("kproducer.delivery")
 
 
@@ -331,6 +331,11 @@ cdef int call_listeners(kp_result *r) except -1:
     return 0
 
 
+cdef void offer_turn() noexcept:
+    """Whatever it raises: batches that wait to be told of are not lost."""
+    between_instructions()
+
+
 def deliver(Pump pump, timeout_ms=None):
     """Wait for finished batches and run their callbacks in order; False when the producer is closed."""
     cdef int64_t deadline = KP_NEVER if timeout_ms is None else kp_clock_ns() + <int64_t>(timeout_ms * 1000000)
@@ -349,9 +354,8 @@ def deliver(Pump pump, timeout_ms=None):
             hand_over(pump.dead_letters, r)
         kp_result_release(r)
         kp_core_finished_done(pump.core, 1)
-        if kp_clock_ns() >= turn_ends:  # callbacks in C never offer the GIL, and more often than this others take it
-            with nogil:
-                pass
+        if kp_clock_ns() >= turn_ends:
+            offer_turn()
             turn_ends = kp_clock_ns() + TURN_NS
         r = next
     return not stopped
