@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import resource
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -291,8 +292,11 @@ def test_a_list_that_loses_its_values_during_the_call_sends_none_of_them_changed
         thief.join()
         result.wait(10)
     sent = values_of(broker, "one")
-    assert 0 < len(sent) < 400
     assert sent == values[: len(sent)]
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        assert 0 < len(sent) < 400
+    else:
+        assert len(sent) == 400  # without a GIL the call begins with a copy of the list
 
 
 def test_lines_have_their_headers_once_even_from_a_generator(
