@@ -392,32 +392,37 @@ static int32_t count_failed(const kp_result *r, int32_t first, int32_t n) {
     return r->record_errors == NULL ? n : failed;
 }
 
-static void unwatch_own(kp_result *r, int32_t first, int32_t n) {
-    if ((drop_watchers(r, (unsigned)n) & KP_WATCHED_FAILED) == 0) {
-        return; /* not failed so far: counted with the rest of the batch if it does */
-    }
-    const int32_t failed = count_failed(r, first, n);
-    if (failed == 0) {
-        return;
-    }
-    kp_mutex_lock(&r->core->wait_lock);
-    count_unobserved_locked(r->core, r, failed);
-    kp_mutex_unlock(&r->core->wait_lock);
+/* How many of those that nobody watches any more have failed already: they are to be counted as unobserved. What has
+ * not failed so far is counted with the rest of the batch if it does. */
+static int32_t drop_own(kp_result *r, int32_t first, int32_t n) {
+    return (drop_watchers(r, (unsigned)n) & KP_WATCHED_FAILED) == 0 ? 0 : count_failed(r, first, n);
 }
 
 void kp_result_unwatch(kp_result *r, int32_t index) {
     kp_result *now = kp_result_resolve(r, &index);
-    unwatch_own(now, index, 1);
+    const int32_t failed = drop_own(now, index, 1);
+    if (failed > 0) {
+        kp_mutex_lock(&now->core->wait_lock);
+        count_unobserved_locked(now->core, now, failed);
+        kp_mutex_unlock(&now->core->wait_lock);
+    }
+}
+
+/* Under the lock of kp_core_publish_split: children have a share of the watchers that are left. */
+static bool unwatch_whole(kp_result *r, int32_t first, int32_t n) {
+    kp_mutex_lock(&r->core->wait_lock);
+    const bool is_whole = kp_result_state(r) != KP_SPLIT_UP;
+    const int32_t failed = is_whole ? drop_own(r, first, n) : 0;
+    if (failed > 0) {
+        count_unobserved_locked(r->core, r, failed);
+    }
+    kp_mutex_unlock(&r->core->wait_lock);
+    return is_whole;
 }
 
 /* All at once, unless a split has sent them into several results. */
 void kp_result_unwatch_run(kp_result *r, int32_t first, int32_t n) {
-    int32_t at = first;
-    if (kp_result_state(r) == KP_DELIVERED) {
-        return;
-    }
-    if (kp_result_resolve(r, &at) == r) {
-        unwatch_own(r, first, n);
+    if (kp_result_state(r) == KP_DELIVERED || unwatch_whole(r, first, n)) {
         return;
     }
     for (int32_t i = 0; i < n; i++) {

@@ -33,11 +33,13 @@ static inline bool kp_is_head(kp_partition *p, const kp_batch *b) {
     return false;
 }
 
-/* It may be in the log or leaves a hole there: no new sequence until that is known. */
+/* It may be in the log or leaves a hole there: no new sequence until that is known. The mark moves forward only: that
+ * of a topic made again lies ahead of all that is in flight (kp_partition_new_topic_id). */
 static inline void kp_mark_unresolved(kp_partition *p, const kp_batch *b) {
     if (b->is_sequenced) {
+        const int32_t last = kp_batch_last_sequence(b);
+        p->unresolved_last = p->is_unresolved && !kp_sequence_reached(last, p->unresolved_last) ? p->unresolved_last : last;
         p->is_unresolved = true;
-        p->unresolved_last = kp_batch_last_sequence(b);
         p->has_gap = p->has_gap || b->maybe || b->is_settled || b->state == KP_BATCH_ASKED;
     }
 }

@@ -245,6 +245,7 @@ void kp_partition_fail_vanished(kp_pump *pump, kp_partition *p) {
                                     .message = (char *)(uintptr_t) "the topic was created again with fewer partitions"};
     kp_accumulator_seal_now(p); /* an appender may have chosen it before the news came */
     fail_waiting(pump, p, &gone);
+    p->has_gap = false; /* in a log that is no more */
 }
 
 /* The new log knows none of our sequences: without a batch under way they may simply begin again. */

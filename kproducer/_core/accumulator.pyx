@@ -286,12 +286,12 @@ cdef class RecordAppender:
         key_iterator = iter(keys) if has_keys else None
         key = None
         for value in values:
-            turn_ends = take_turn(turn_ends)
             if has_keys:
                 key = next(key_iterator, end)
                 if key is end:
                     raise ValueError("keys has fewer items than values")
             self.append_noted(topic, value, key, headers, partition, timestamp_ms, result)
+            turn_ends = take_turn(turn_ends)  # last, so that what it raises leaves no item taken and not sent
         if has_keys and next(key_iterator, end) is not end:
             raise ValueError("keys has more items than values")
         return 0

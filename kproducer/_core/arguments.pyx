@@ -29,9 +29,9 @@ cdef bytes header_field(data):
     return prefix if data is None else prefix + data
 
 
-cdef bytes header_key(n, str key):
+cdef bytes header_key(n, key):
     try:
-        return key.encode("utf-8")
+        return str.encode(key, "utf-8")
     except UnicodeEncodeError:
         raise ValueError(f"header {n}: key has a lone surrogate, which UTF-8 cannot hold") from None
 
@@ -99,8 +99,18 @@ cdef tuple decode_headers(const kp_record *record):
     return tuple(headers)
 
 
+cdef enum:
+    MOST_BITS_TOLD = 4096
+
+
 cdef str shortened(str digits):
     return digits if len(digits) <= 40 else f"{digits[:40]}... ({len(digits)} digits)"
+
+
+cdef str told(number):
+    """Digits of a huge int are not even made: the interpreter refuses to."""
+    bits = number.bit_length()
+    return shortened(int.__repr__(number)) if bits <= MOST_BITS_TOLD else f"an int of {bits} bits"
 
 
 cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except -1:
@@ -112,7 +122,7 @@ cdef int64_t whole_number(str what, value, int64_t highest, str allowed) except 
     number = PyNumber_Index(value)
     n = PyLong_AsLongLongAndOverflow(number, &overflow)
     if overflow != 0 or not 0 <= n <= highest:
-        raise ValueError(f"{what}={shortened(int.__repr__(number))}: must be {allowed}")
+        raise ValueError(f"{what}={told(number)}: must be {allowed}")
     return n
 
 

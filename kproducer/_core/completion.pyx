@@ -221,6 +221,8 @@ cdef class RecordFuture:
         cdef kp_listener l
         cdef kp_status status
         cdef kp_core *core = self.result_.core
+        if is_settled(self.result_, self.index):
+            return self.call_now(fn)
         cdef Pump pump = pump_of(core)
         if pump is not None and not pump.has_listeners:
             pump.first_listener()

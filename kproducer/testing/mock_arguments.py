@@ -28,6 +28,7 @@ _TOPIC_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LAST_PARTITION: Final = 2**31 - 2
 _LAST_TIMESTAMP: Final = 2**63 - 1
 # What a batch of one record takes at most beside key, value and headers.
+_MOST_BITS_TOLD: Final = 4096
 _OVERHEAD_BYTES: Final = 61 + 32
 
 
@@ -233,8 +234,14 @@ def _number(what: str, value: object, highest: int, allowed: str) -> int:
         raise TypeError(f"{what} must be int or None, not {type(value).__name__}: {allowed}")
     number = operator.index(value)  # type: ignore[arg-type]  # it has __index__; the result is an exact int
     if not 0 <= number <= highest:
-        raise ValueError(f"{what}={_shortened(int.__repr__(number))}: must be {allowed}")
+        raise ValueError(f"{what}={_told(number)}: must be {allowed}")
     return number
+
+
+def _told(number: int) -> str:
+    """Digits of a huge int are not even made: the interpreter refuses to."""
+    bits = number.bit_length()
+    return _shortened(int.__repr__(number)) if bits <= _MOST_BITS_TOLD else f"an int of {bits} bits"
 
 
 def _shortened(digits: str) -> str:

@@ -11,13 +11,17 @@ static const kp_leader leaders[PARTITIONS] = {{1, 0}, {1, 0}, {1, 0}};
 
 static script s;
 
-static int begin(int16_t version) {
-    const kp_config config = script_config();
-    (void)script_begin(&s, &config, PARTITIONS);
+static int begin_with(const kp_config *config, int16_t version) {
+    (void)script_begin(&s, config, PARTITIONS);
     script_topic(&s, s.topic, PARTITIONS, leaders, first_id);
     const int conn = script_adopt(&s, 1, version);
     script_forget_events(&s);
     return conn;
+}
+
+static int begin(int16_t version) {
+    const kp_config config = script_config();
+    return begin_with(&config, version);
 }
 
 static void make_again(int32_t partitions) { script_topic(&s, s.topic, partitions, leaders, second_id); }
@@ -181,6 +185,57 @@ static void test_a_vanished_partition_that_is_back_takes_records_under_another_e
     script_free(&s);
 }
 
+/* --- gaps and gates of the old log --- */
+
+/* One that is unresolved behind an answer of the old topic must not hide that the new log knows none of our sequences. */
+static void test_what_an_old_answer_resolves_does_not_pass_for_an_ack_of_the_new_log(void) {
+    kp_config config = script_config();
+    config.delivery_timeout_ns = 100000000;
+    config.request_timeout_ns = 10000000000LL;
+    const int conn = begin_with(&config, BY_ID);
+    script_request first, expired, acked, later;
+    kp_result *results[4] = {send_to(conn, 0, &first)};
+    script_answer_code(&s, conn, &first, 0);
+    results[1] = send_to(conn, 0, &expired);
+    script_pass(&s, 60000000);
+    results[2] = send_to(conn, 0, &acked);
+    script_pass(&s, 50000000);
+    CHECK_INT(kp_result_state(results[1]), KP_FAILED); /* timed out on its way */
+    make_again(PARTITIONS);
+    script_forget_events(&s);
+    script_answer_code(&s, conn, &expired, 7);
+    script_answer_code(&s, conn, &acked, 0);
+    CHECK_INT(kp_result_state(results[2]), KP_DELIVERED);
+    CHECK(script_partition(&s, 0)->is_unresolved);
+    CHECK_INT(script_count_events(&s, KP_EV_PARTITION_QUIET), 1);
+    results[3] = script_batch(&s, 0, 1);
+    script_pass(&s, 2000000);
+    CHECK(!script_next(&s, conn, &later)); /* waits for another epoch */
+    for (size_t i = 0; i < KP_ARRAY_LEN(results); i++) {
+        kp_result_release(results[i]);
+    }
+    script_free(&s);
+}
+
+static void test_what_was_lost_with_a_vanished_partition_is_no_gap(void) {
+    kp_config config = script_config();
+    config.delivery_timeout_ns = 100000000;
+    config.request_timeout_ns = 10000000000LL;
+    const int conn = begin_with(&config, BY_ID);
+    script_request r;
+    kp_result *result = send_to(conn, 2, &r);
+    make_again(1);
+    script_pass(&s, 150000000);
+    CHECK_INT(kp_result_state(result), KP_FAILED);
+    script_forget_events(&s);
+    script_end(&s, conn);
+    const kp_msg *m = script_event(&s, KP_EV_PARTITION_QUIET);
+    CHECK(m != NULL);
+    CHECK(!m->flag_b);
+    kp_result_release(result);
+    script_free(&s);
+}
+
 static const kp_test tests[] = {
     KP_TEST(test_an_ack_of_the_old_topic_is_an_ack_after_the_new_one_came),
     KP_TEST(test_a_refusal_by_the_old_topic_says_what_it_met_and_leaves_the_connection),
@@ -190,6 +245,8 @@ static const kp_test tests[] = {
     KP_TEST(test_what_is_lost_on_the_way_to_a_vanished_partition_fails_instead_of_waiting),
     KP_TEST(test_an_append_that_raced_with_the_news_fails_instead_of_waiting),
     KP_TEST(test_a_vanished_partition_that_is_back_takes_records_under_another_epoch),
+    KP_TEST(test_what_an_old_answer_resolves_does_not_pass_for_an_ack_of_the_new_log),
+    KP_TEST(test_what_was_lost_with_a_vanished_partition_is_no_gap),
 };
 
 KP_TEST_MAIN(tests)

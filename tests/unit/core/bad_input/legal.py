@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from kproducer import KafkaProducer
@@ -19,6 +20,12 @@ class Index:
 
     def __index__(self) -> int:
         return self.number
+
+
+class Name(StrEnum):
+    """A str that is not exactly one, as many keep their names."""
+
+    TRACE = "trace"
 
 
 def _made_of(**config: Any) -> Callable[[str], KafkaProducer]:
@@ -105,6 +112,7 @@ LEGAL: Final[dict[str, Legal]] = {
     "timestamp in seconds": Legal("B18", _made_of(), before=_send(timestamp_ms=int(time.time()))),
     "timestamp of 1970": Legal("B18", _made_of(), before=_send(timestamp_ms=0)),
     "headers as a dict": Legal("B19", _made_of(), before=_send(headers={"a": b"1", "b": None})),
+    "a header's key of an enumeration": Legal("B19", _made_of(), before=_send(headers=[(Name.TRACE, b"1")])),
     "100,000 headers": Legal("B19", _made_of(), before=_send(headers=[("h", b"")] * 100_000)),
     "a partitioner that blocks": Legal("B25", _made_of(partitioner_class=_slowly), before=_send()),
     "a partitioner that sends": Legal("B25", _of_a_partitioner_that_sends, before=_send()),

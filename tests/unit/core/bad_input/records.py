@@ -160,6 +160,12 @@ BAD_RECORDS: Final[dict[str, BadRecord]] = {
         rf"^partition=10{{39}}\.\.\. \(1001 digits\): must be {_PARTITION}$",
         {"partition": 10**1000},
     ),
+    "partition of more digits than Python prints": BadRecord(
+        "B17",
+        ValueError,
+        f"^partition=an int of 16610 bits: must be {_PARTITION}$",
+        {"partition": 10**5000},
+    ),
     "partition bool": BadRecord(
         "B17", TypeError, f"^partition must be int or None, not bool: {_PARTITION}$", {"partition": True}
     ),
