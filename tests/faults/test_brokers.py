@@ -28,6 +28,7 @@ def _topic(cluster: KafkaCluster, partitions: int = _PARTITIONS) -> str:
     return name
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_is_lost_repeated_or_reordered_when_a_leader_dies_or_freezes(
     harmed3: KafkaCluster, fault: Fault, matrix: Recorder

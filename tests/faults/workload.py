@@ -28,7 +28,7 @@ from kproducer.types import RecordMetadata
 _HEAD: Final = struct.Struct(">8sIQ")
 _NO_OFFSET: Final = -2  # not acknowledged; -1 is an acknowledgement without an offset
 _TICK_S: Final = 0.02
-_READ_TIMEOUT_S: Final = 60.0
+_READ_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(slots=True)
