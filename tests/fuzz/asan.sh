@@ -29,7 +29,8 @@ done
 # Python too leaves memory behind. With two frames of each stack a rule for a caller of malloc hides its leaks and none
 # of ours.
 echo leak:python3. >leaks
-LD_PRELOAD=$(realpath "$(gcc -print-file-name=libasan.so)")
+# Where the C++ library comes after ASan (Arrow brings it), ASan does not know how to throw.
+LD_PRELOAD="$(realpath "$(gcc -print-file-name=libasan.so)") $(realpath "$(gcc -print-file-name=libstdc++.so.6)")"
 export LD_PRELOAD
 export ASAN_OPTIONS=detect_leaks=1:malloc_context_size=2
 export LSAN_OPTIONS="suppressions=$copy/leaks:print_suppressions=0"
