@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 
 import pytest
@@ -37,17 +38,24 @@ def test_records_and_bytes_are_those_that_the_broker_has(kafka: KafkaCluster, co
     topic = new_topic()
     kafka.create_topic(topic, partitions=PARTITIONS, replication=1)
     told: list[Metrics] = []
+    has_told = threading.Event()
+
+    def keep(metrics: Metrics) -> None:
+        told.append(metrics)
+        has_told.set()
+
     with KafkaProducer(
         bootstrap_servers=kafka.bootstrap_servers,
         compression_type=codec,
         metrics_recording_level="DEBUG",
         statistics_interval_ms=50,
-        statistics_callback=told.append,
+        statistics_callback=keep,
     ) as producer:
         for count in (5000, 300, 1):
             values = [b"%d" % number * 20 for number in range(count)]
             producer.send_many(topic, values, keys=values).wait(60)
         found = producer.metrics()
+        assert has_told.wait(60)
     seen = Counter(record.partition for record in read_all(kafka.bootstrap_servers, topic, PARTITIONS))
     logs = bytes_in_logs(kafka, topic)
     assert sum(seen.values()) == 5301
@@ -63,7 +71,6 @@ def test_records_and_bytes_are_those_that_the_broker_has(kafka: KafkaCluster, co
     node = next(values for key, values in found.items() if key.startswith("producer-node-metrics.node-"))
     assert node["request-total"] == found["producer-metrics"]["request-total"] > 0
     assert 0 < node["request-latency-p99"] <= node["request-latency-max"]
-    assert told
     assert told[-1]["producer-metrics"]["record-send-total"] <= 5301
 
 
@@ -86,13 +93,18 @@ def test_the_time_of_transactions_is_counted(kafka: KafkaCluster, caplog: pytest
     topic = new_topic()
     kafka.create_topic(topic)
     caplog.set_level(logging.INFO, "kproducer.statistics")
+    has_told = threading.Event()  # set after the line has been written
     with KafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers, transactional_id=topic, statistics_interval_ms=20
+        bootstrap_servers=kafka.bootstrap_servers,
+        transactional_id=topic,
+        statistics_interval_ms=20,
+        statistics_callback=lambda _: has_told.set(),
     ) as producer:
         producer.init_transactions()
         with producer.transaction():
             producer.produce(topic, b"v")
         found = producer.metrics()["producer-metrics"]
+        assert has_told.wait(60)
     for call in CALLS:
         assert 0 < found[f"txn-{call}-time-ns-total"] < 60e9, call
     assert found["txn-abort-time-ns-total"] == found["txn-send-offsets-time-ns-total"] == 0
